@@ -1,0 +1,1 @@
+"""The trusted part: read these files to believe the guarantee."""
