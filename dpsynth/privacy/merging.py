@@ -1,0 +1,40 @@
+"""Merged cells: public maps that sum the cells of an exact marginal before its noise is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpsynth.domain import Clique, Domain
+from dpsynth.engines.base import Counts
+
+Merges = Mapping[str, NDArray[np.integer[Any]]]
+"""For some attributes: the new number of each cell, ``0 .. merged size - 1`` with none left out."""
+
+
+def merged_domain(domain: Domain, merges: Merges) -> Domain:
+    """The domain after merging; raises ValueError for a map that is not onto its own range."""
+    sizes = dict(zip(domain.attributes, domain.sizes, strict=True))
+    for attribute, cells in merges.items():
+        if len(cells) != domain[attribute]:
+            raise ValueError(f"the map of {attribute!r} names each of its cells once")
+        merged = int(cells.max()) + 1
+        if not np.array_equal(np.unique(cells), np.arange(merged)):
+            raise ValueError(f"the map of {attribute!r} leaves a number out")
+        sizes[attribute] = merged
+    return Domain.from_sizes(sizes)
+
+
+def merge_counts(counts: Counts, clique: Clique, merges: Merges) -> Counts:
+    """The same counts on merged cells: each is the sum of the cells that fall together."""
+    for axis, attribute in enumerate(clique):
+        if attribute in merges:
+            cells = merges[attribute]
+            shape = (*counts.shape[:axis], int(cells.max()) + 1, *counts.shape[axis + 1 :])
+            merged = np.zeros(shape, dtype=np.int64)
+            np.add.at(np.moveaxis(merged, axis, 0), cells, np.moveaxis(counts, axis, 0))
+            counts = merged
+    return counts
