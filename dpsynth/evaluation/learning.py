@@ -1,0 +1,274 @@
+"""Train on synthetic rows, test on real ones; beside it the same model trained on real rows."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import r2_score, roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from dpsynth.evaluation.features import features, learnable, targets
+from dpsynth.evaluation.figures import Figure, Json, rounded
+from dpsynth.table import Table
+
+Floats = NDArray[np.float64]
+
+MOST_TRAINING_ROWS = 20_000
+FEWEST_TEST_ROWS = 50
+FEWEST_OF_A_CLASS = 5
+DRAWS = 100
+
+
+@dataclass(frozen=True)
+class Score:
+    """One measure of one model. The intervals redraw the held-out units, for the gap with the same units
+    in both.
+
+    `synthetic` and `real`: trained on synthetic and on real rows, tested on the same held-out real rows;
+    `real` is the best achievable. `guess`: always predicting the commonest class or the mean. `gap`: real
+    - synthetic.
+    """
+
+    measure: str  # "AUC", "accuracy", "R2" (larger is better); "mean absolute error" (smaller is better)
+    synthetic: Figure
+    real: Figure
+    gap: Figure
+    guess: float
+
+    def as_json(self) -> Json:
+        return {
+            "measure": self.measure,
+            "trained_on_synthetic": self.synthetic.as_json(),
+            "trained_on_real": self.real.as_json(),
+            "gap": self.gap.as_json(),
+            "guess": rounded(self.guess),
+        }
+
+
+@dataclass(frozen=True)
+class Learned:
+    """One target predicted by one kind of model."""
+
+    target: str
+    task: str  # "classification" or "regression"
+    model: str
+    scores: tuple[Score, ...]
+
+    def as_json(self) -> Json:
+        scores = [score.as_json() for score in self.scores]
+        return {"target": self.target, "task": self.task, "model": self.model, "scores": scores}
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """Features and target of the three tables; rows with a missing target are gone."""
+
+    target: str
+    classes: int
+    categorical: tuple[bool, ...]
+    synthetic: tuple[Floats, Floats]
+    train: tuple[Floats, Floats]
+    test: tuple[Floats, Floats]
+    test_units: NDArray[np.int64]
+
+
+def learn(
+    synthetic: Table, train: Table, holdout: Table, target: str, rng: np.random.Generator
+) -> tuple[tuple[Learned, ...], str | None]:
+    """Boosted trees and a linear model for one target; or none, and why not in words."""
+    task = _task(synthetic, train, holdout, target, rng)
+    reason = _too_little(task)
+    if reason:
+        return (), reason
+    seed = int(rng.integers(2**31))
+    weights = _redraws(task.test_units, rng)
+    makers = _classifiers if task.classes else _regressors
+    return tuple(_learned(task, name, make, weights) for name, make in makers(task.categorical, seed)), None
+
+
+def _task(synthetic: Table, train: Table, holdout: Table, target: str, rng: np.random.Generator) -> _Task:
+    names = [name for name in learnable(train) if name != target]
+    tables = [_at_most(synthetic, rng), _at_most(train, rng), holdout]
+    matrices, categorical = features(tables, names, train)
+    answers, classes = targets(tables, target, train)
+    known = [~np.isnan(answer) for answer in answers]
+    pairs = [(m[k], a[k]) for m, a, k in zip(matrices, answers, known, strict=True)]
+    units = np.arange(len(holdout)) if holdout.units is None else holdout.units
+    return _Task(
+        target, classes, tuple(categorical), pairs[0], pairs[1], pairs[2], units[known[2]].astype(np.int64)
+    )
+
+
+def _at_most(table: Table, rng: np.random.Generator) -> Table:
+    if len(table) <= MOST_TRAINING_ROWS:
+        return table
+    return table.take(np.sort(rng.choice(len(table), MOST_TRAINING_ROWS, replace=False)))
+
+
+def _too_little(task: _Task) -> str | None:
+    """Why a score of this task would mean nothing, or None."""
+    if len(task.test[1]) < FEWEST_TEST_ROWS:
+        return f"fewer than {FEWEST_TEST_ROWS} held-out rows"
+    if not len(task.synthetic[1]) or not len(task.train[1]):
+        return "no rows to train on"
+    if task.classes:
+        counts = [
+            np.bincount(part[1].astype(np.int64), minlength=task.classes) for part in (task.train, task.test)
+        ]
+        if min((np.sort(c)[-2] if len(c) > 1 else 0) for c in counts) < FEWEST_OF_A_CLASS:
+            return "almost all rows have the same class"
+    elif np.ptp(task.test[1]) == 0 or np.ptp(task.train[1]) == 0:
+        return "all rows have the same value"
+    return None
+
+
+def _learned(task: _Task, name: str, make: Callable[[], Any], weights: Floats) -> Learned:
+    answer = task.test[1]
+    predict = _probabilities if task.classes else _values
+    from_synthetic = predict(make, task.synthetic, task.test[0], task.classes)
+    from_real = predict(make, task.train, task.test[0], task.classes)
+    if task.classes:
+        prior = np.bincount(task.train[1].astype(np.int64), minlength=task.classes)
+        measures = _class_measures(answer.astype(np.int64), int(prior.argmax()))
+    else:
+        measures = _number_measures(answer, task.train[1])
+    scores = tuple(_score(m, f, g, from_synthetic, from_real, weights) for m, f, g in measures)
+    return Learned(task.target, "classification" if task.classes else "regression", name, scores)
+
+
+Measure = Callable[[Floats, Floats], float]  # (predictions, weights of the test rows) -> score
+
+
+def _score(
+    measure: str, function: Measure, guess: float, synthetic: Floats, real: Floats, weights: Floats
+) -> Score:
+    ones = np.ones(len(synthetic))
+    at = [(function(synthetic, w), function(real, w)) for w in (ones, *weights)]
+    values = np.array(at)
+    (a, b), drawn = values[0], values[1:][np.isfinite(values[1:]).all(axis=1)]
+    gaps = drawn[:, 1] - drawn[:, 0]
+    return Score(
+        measure,
+        Figure.around(float(a), drawn[:, 0]),
+        Figure.around(float(b), drawn[:, 1]),
+        Figure.around(float(b - a), gaps),
+        guess,
+    )
+
+
+def _class_measures(answer: NDArray[np.int64], commonest: int) -> list[tuple[str, Measure, float]]:
+    def auc(predicted: Floats, weights: Floats) -> float:
+        return macro_auc(answer, predicted, weights)
+
+    def accuracy(predicted: Floats, weights: Floats) -> float:
+        return float(np.average(predicted.argmax(axis=1) == answer, weights=weights))
+
+    return [("AUC", auc, 0.5), ("accuracy", accuracy, float((answer == commonest).mean()))]
+
+
+def _number_measures(answer: Floats, trained: Floats) -> list[tuple[str, Measure, float]]:
+    def r2(predicted: Floats, weights: Floats) -> float:
+        return float(r2_score(answer, predicted, sample_weight=weights))
+
+    def absolute(predicted: Floats, weights: Floats) -> float:
+        return float(np.average(np.abs(answer - predicted), weights=weights))
+
+    return [
+        ("R2", r2, 0.0),
+        ("mean absolute error", absolute, float(np.abs(answer - np.median(trained)).mean())),
+    ]
+
+
+def macro_auc(answer: NDArray[np.int64], predicted: Floats, weights: Floats) -> float:
+    """Mean over classes of the AUC of that class against the rest; classes that are absent or alone are
+    left out.
+
+    `predicted`: class probabilities, shape (rows, classes). Two classes: the usual AUC. NaN when none is
+    left.
+    """
+    classes = [1] if predicted.shape[1] == 2 else range(predicted.shape[1])
+    kept = weights > 0
+    found = []
+    for label in classes:
+        mine = answer[kept] == label
+        if mine.any() and not mine.all():
+            found.append(roc_auc_score(mine, predicted[kept, label], sample_weight=weights[kept]))
+    return float(np.mean(found)) if found else float("nan")
+
+
+def _probabilities(
+    make: Callable[[], Any], rows: tuple[Floats, Floats], test: Floats, classes: int
+) -> Floats:
+    """Class probabilities, shape (test rows, classes); a class that the training rows lack gets 0."""
+    labels = np.unique(rows[1]).astype(np.int64)
+    probabilities = np.zeros((len(test), classes))
+    probabilities[:, labels] = 1.0 if len(labels) == 1 else _fitted(make, rows).predict_proba(test)
+    return probabilities
+
+
+def _values(make: Callable[[], Any], rows: tuple[Floats, Floats], test: Floats, _: int) -> Floats:
+    return np.asarray(_fitted(make, rows).predict(test), dtype=np.float64)
+
+
+def _fitted(make: Callable[[], Any], rows: tuple[Floats, Floats]) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return make().fit(*rows)
+
+
+def _redraws(units: NDArray[np.int64], rng: np.random.Generator) -> Floats:
+    """Bootstrap weights of the test rows, shape (DRAWS, rows): every unit Poisson(1) times, with all its
+    rows.
+    """
+    dense = np.unique(units, return_inverse=True)[1]
+    drawn = rng.poisson(1.0, (DRAWS, int(dense.max()) + 1)).astype(np.float64)
+    return drawn[drawn.any(axis=1)][:, dense]
+
+
+def _classifiers(categorical: Sequence[bool], seed: int) -> list[tuple[str, Callable[[], Any]]]:
+    return [
+        ("boosted trees", lambda: HistGradientBoostingClassifier(**_boosting(categorical, seed))),
+        (
+            "logistic regression",
+            lambda: make_pipeline(_linear_features(categorical), LogisticRegression(max_iter=200)),
+        ),
+    ]
+
+
+def _regressors(categorical: Sequence[bool], seed: int) -> list[tuple[str, Callable[[], Any]]]:
+    return [
+        ("boosted trees", lambda: HistGradientBoostingRegressor(**_boosting(categorical, seed))),
+        ("linear regression", lambda: make_pipeline(_linear_features(categorical), Ridge())),
+    ]
+
+
+def _boosting(categorical: Sequence[bool], seed: int) -> dict[str, Any]:
+    return {
+        "max_iter": 40,
+        "learning_rate": 0.15,
+        "max_leaf_nodes": 15,
+        "early_stopping": False,
+        "categorical_features": list(categorical),
+        "random_state": seed,
+    }
+
+
+def _linear_features(categorical: Sequence[bool]) -> Any:
+    """Numbers standardised with a flag for missing ones; categories one column per value."""
+    which = np.asarray(categorical)
+    numbers = make_pipeline(SimpleImputer(add_indicator=True, keep_empty_features=True), StandardScaler())
+    return make_column_transformer(
+        (OneHotEncoder(handle_unknown="ignore"), np.flatnonzero(which)),
+        (numbers, np.flatnonzero(~which)),
+    )
