@@ -1,0 +1,197 @@
+"""Base of everything a person declares in a file: frozen, strict about keys, errors with a path."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic._internal._model_construction import ModelMetaclass
+
+from dpsynth.errors import SchemaError
+from dpsynth.strict_yaml import Path, describe
+
+TODO = "???"
+"""What a draft writes where a person must decide; a file that still holds one is refused."""
+
+LATER = {
+    "constraints": "rules between columns are not part of this version",
+    "discover": "learning values for a charge is not part of this version; list them as public",
+    "faker": "made-up names and addresses are not part of this version; use type: id or type: drop",
+}
+
+
+class Fault(ValueError):
+    """A declaration that contradicts itself: stable code, what is wrong, the way out."""
+
+    def __init__(self, code: str, problem: str, fix: str) -> None:
+        super().__init__(problem)
+        self.code, self.problem, self.fix = code, problem, fix
+
+
+class _Checked(ModelMetaclass):
+    """A declaration built in Python fails with the same SchemaError as one read from a file."""
+
+    def __call__(cls, *args: Any, **values: Any) -> Any:
+        try:
+            return super().__call__(*args, **values)
+        except ValidationError as error:
+            raise schema_error(error, cls) from None
+
+
+class Declared(BaseModel, metaclass=_Checked):
+    """Immutable; a key that does not exist is an error that names the nearest one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise Fault("S112", "is a truth value where a whole number belongs", "write digits")
+    if isinstance(value, float) and math.isfinite(value) and value.is_integer():
+        return int(value)
+    if not isinstance(value, int) and value is not None:
+        raise Fault("S112", "is not a whole number", "write digits, without quotes, decimals or separators")
+    return value
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, bool) or not (isinstance(value, int | float) or value is None):
+        raise Fault("S112", "is not a number", "write a plain number such as 250000 or 0.5, without quotes")
+    if value is not None and (abs(value) > 1e300 or not math.isfinite(value)):
+        raise Fault("S112", "is not a finite number", "write a plain number such as 250000 or 0.5")
+    return value
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, bool) or value is None:
+        raise Fault("S112", "is read as a truth value or as nothing where text belongs", "put it in quotes")
+    if isinstance(value, int):
+        return str(value)
+    if not isinstance(value, str):
+        raise Fault("S112", "is not text", "put it in quotes")
+    return value
+
+
+Model = TypeVar("Model", bound=Declared)
+Whole = Annotated[int, BeforeValidator(_whole)]
+Finite = Annotated[float, BeforeValidator(_finite)]
+Text = Annotated[str, BeforeValidator(_text)]
+
+
+def validate(model: type[Model], data: Any, lines: Mapping[Path, int]) -> Model:
+    """`model` from plain data. Raises SchemaError with the key path and, where known, the line."""
+    refuse_todo(data, lines)
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise schema_error(error, model, lines) from None
+
+
+def refuse_todo(data: Any, lines: Mapping[Path, int], path: Path = ()) -> None:
+    """Raises SchemaError (S106) for the first entry that a draft left open."""
+    if isinstance(data, str) and TODO in data:
+        raise SchemaError("S106", f"{_place(path, lines)} is still open ({TODO})", "a draft leaves this choice to you")
+    entries: Any = data.items() if isinstance(data, Mapping) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in entries:
+        refuse_todo(value, lines, (*path, key))
+
+
+def schema_error(error: ValidationError, model: type[BaseModel], lines: Mapping[Path, int] | None = None) -> SchemaError:
+    """The first thing wrong, in words, and how many more there are. Quotes keys, never values."""
+    details = error.errors(include_url=False, include_input=False)
+    first = min(details, key=lambda d: lines.get(_known(d["loc"], lines), 0)) if lines else details[0]
+    code, problem, fix = _explain(first, model)
+    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+    return SchemaError(code, f"{_place(first['loc'], lines or {})}: {problem}{more}", fix)
+
+
+def _known(path: Path, lines: Mapping[Path, int]) -> Path:
+    """The longest prefix that stands in the file, without the tags that unions put between keys."""
+    path = plain_path(path)
+    while path and path not in lines:
+        path = path[:-1]
+    return path
+
+
+def plain_path(path: Sequence[str | int]) -> Path:
+    """Without the union tag after ``columns.<name>``."""
+    steps = tuple(path)
+    if len(steps) > 2 and steps[0] == "columns":
+        steps = (*steps[:2], *steps[3:])
+    return tuple(step for step in steps if step != "[key]")
+
+
+def _place(path: Sequence[str | int], lines: Mapping[Path, int]) -> str:
+    steps = plain_path(path)
+    line = lines.get(_known(steps, lines)) if lines else None
+    where = describe(steps)
+    if len(steps) >= 2 and steps[0] == "columns":
+        where = f"column '{steps[1]}'" + (f": {describe(steps[2:])}" if len(steps) > 2 else "")
+    return f"{where} (line {line})" if line else where
+
+
+def _explain(detail: Any, model: type[BaseModel]) -> tuple[str, str, str]:
+    kind, context = detail["type"], detail.get("ctx", {})
+    name = str(detail["loc"][-1]) if detail["loc"] else ""
+    if kind == "value_error" and isinstance(context.get("error"), Fault):
+        fault = context["error"]
+        return fault.code, fault.problem, fault.fix
+    if kind == "extra_forbidden":
+        return "S110", "is not a known key", LATER.get(name, "") or _suggest(name, _keys(detail["loc"], model))
+    if kind in ("missing", "union_tag_not_found"):
+        missing = context.get("discriminator", "").strip("'")
+        return "S111", f"lacks '{missing}'" if missing else "is missing", "add it"
+    if kind == "union_tag_invalid":
+        known = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
+        tag = str(context["tag"])
+        return "S113", f"has the unknown type '{tag[:40]}'", LATER.get(tag, "") or _suggest(tag, known)
+    if kind in ("literal_error", "enum"):
+        return "S113", "is not one of the choices", f"choose {context['expected']}"
+    limits = {
+        "greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le",
+    }  # fmt: skip
+    if kind in limits:
+        words = kind.replace("_", " ")
+        return "S114", "is out of range", f"it must be {words} {context[limits[kind]]}"
+    return "S112", "has the wrong form", str(detail["msg"]).lower()
+
+
+def _suggest(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    listed = ", ".join(known)
+    return f"did you mean '{near[0]}'?" if near else f"known: {listed}"
+
+
+def _keys(path: Sequence[str | int], model: type[BaseModel]) -> list[str]:
+    """The keys that would have been accepted where an unknown one stood."""
+    here: Any = model
+    for step in path[:-1]:
+        here = _descend(here, step)
+    fields = getattr(here, "model_fields", {})
+    return [field.alias or name for name, field in fields.items()]
+
+
+def _descend(here: Any, step: str | int) -> Any:
+    field = getattr(here, "model_fields", {}).get(step)
+    if field is not None:
+        return field.annotation
+    for option in _options(here):
+        tag = getattr(option, "model_fields", {}).get("type")
+        if tag is not None and tag.default == step:
+            return option
+        if step in getattr(option, "model_fields", {}):
+            return option.model_fields[step].annotation
+    options = _options(here)
+    return options[-1] if options and not hasattr(here, "model_fields") else here
+
+
+def _options(annotation: Any) -> list[Any]:
+    """Models and types inside ``X | None``, ``dict[str, X]``, ``Annotated[X, ...]``, flattened."""
+    inner = getattr(annotation, "__args__", ())
+    if not inner:
+        value = getattr(annotation, "__value__", None)
+        return _options(value) if value is not None else [annotation]
+    return [option for part in inner for option in _options(part)]

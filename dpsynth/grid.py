@@ -1,0 +1,118 @@
+"""Public grids: where the cells of a number begin, and which values a cell can stand for. No data.
+
+A grid over whole steps is an array of starts, shape (cells,), int64, increasing, and a last step: cell i holds the steps
+``starts[i] .. starts[i + 1] - 1``, the last one runs to `last` itself. Integers are steps; a date is its
+day number; a number with d decimals is ``value * 10**d``.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from fractions import Fraction
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpsynth.declared import Fault
+
+MAX_CELLS = 100_000
+MAX_STEP = 10**15
+"""Largest scaled value: decimals of up to 15 digits and doubles correspond one to one."""
+
+ONE_CELL_EACH = 64
+DEFAULT_CELLS = 32
+
+Steps = NDArray[np.int64]
+
+
+@lru_cache(maxsize=4096)
+def integer_starts(low: int, high: int, cells: int | None, edges: tuple[int, ...] | None) -> Steps:
+    """Starts of the cells of ``low .. high``. Raises Fault (S120 to S123)."""
+    _check_bounds(low, high, cells, edges)
+    if max(abs(low), abs(high)) > MAX_STEP:
+        raise Fault("S120", "bounds lie beyond 1e15 in size", "use type: number, or type: category for codes")
+    if edges is not None:
+        _check_edges(low, high, edges)
+        # the upper bound as the last edge closes the last cell instead of opening one
+        inner = [edge for edge in edges if low < edge < high]
+        return _frozen([low, *inner])
+    values = high - low + 1
+    count = cells if cells is not None else values if values <= ONE_CELL_EACH else DEFAULT_CELLS
+    if count > values:
+        raise Fault("S123", f"{count} cells for {values} whole numbers", f"use at most {values} cells")
+    return _frozen([low + values * i // count for i in range(count)])
+
+
+@lru_cache(maxsize=4096)
+def number_edges(low: float, high: float, cells: int | None, edges: tuple[float, ...] | None) -> NDArray[np.float64]:
+    """Lower edges of the cells of ``[low, high]``, shape (cells,), float64. Raises Fault (S120 to S123)."""
+    _check_bounds(low, high, cells, edges)
+    if edges is not None:
+        _check_edges(low, high, edges)
+        return _frozen_floats([low, *(edge for edge in edges if low < edge < high)])
+    count = 1 if low == high else cells if cells is not None else DEFAULT_CELLS
+    width = exact(high) - exact(low)
+    return _frozen_floats([float(exact(low) + width * i / count) for i in range(count)])
+
+
+def default_decimals(edges: tuple[float, ...], high: float) -> int:
+    """Decimals of decoded values: at least two, and a thousand values in the narrowest cell where 15 digits allow."""
+    widths = [b - a for a, b in zip(edges, [*edges[1:], high], strict=True)]
+    narrow = min((w for w in widths if w > 0), default=1.0)
+    wanted = max(2, math.ceil(3 - math.log10(narrow)))
+    magnitude = max(abs(edges[0]), abs(high), 1e-12)
+    return max(0, min(wanted, math.floor(14.9 - math.log10(magnitude)), 12))
+
+
+@lru_cache(maxsize=4096)
+def number_starts(edges: tuple[float, ...], high: float, decimals: int) -> tuple[Steps, int]:
+    """Starts of the cells in steps of ``10**-decimals``, and the last step.
+
+    Edges and bounds are taken as the decimal numbers they were written as. Raises Fault (S127) when a cell holds no number with so few
+    decimals, or when values need more than 15 digits.
+    """
+    scale = 10**decimals
+    if max(abs(edges[0]), abs(high)) * scale > MAX_STEP:
+        raise Fault("S127", f"{decimals} decimals need more than 15 digits", "declare fewer decimals or closer bounds")
+    starts = [math.ceil(exact(edge) * scale) for edge in edges]
+    last = math.floor(exact(high) * scale)
+    if any(a >= b for a, b in zip(starts, [*starts[1:], last + 1], strict=True)):
+        raise Fault("S127", f"a cell holds no number with {decimals} decimals", "declare more decimals or wider cells")
+    return _frozen(starts), last
+
+
+def _frozen(steps: list[int]) -> Steps:
+    array = np.array(steps, dtype=np.int64)
+    array.setflags(write=False)
+    return array
+
+
+def _frozen_floats(edges: list[float]) -> NDArray[np.float64]:
+    array = np.array(edges, dtype=np.float64)
+    array.setflags(write=False)
+    return array
+
+
+def exact(value: float) -> Fraction:
+    """The decimal number that `value` is written as (0.1 is one tenth)."""
+    return Fraction(Decimal(repr(float(value))))
+
+
+def _check_bounds(low: float, high: float, cells: int | None, edges: tuple[float, ...] | None) -> None:
+    if low > high:
+        raise Fault("S120", f"min {low:g} is above max {high:g}", "exchange them")
+    if cells is not None and edges is not None:
+        raise Fault("S121", "gives both cells and edges", "keep one of them")
+    if cells is not None and not 1 <= cells <= MAX_CELLS:
+        raise Fault("S123", f"{cells} cells", f"use 1 to {MAX_CELLS:,}; 8 to 32 suit most columns")
+
+
+def _check_edges(low: float, high: float, edges: tuple[float, ...]) -> None:
+    if len(edges) > MAX_CELLS:
+        raise Fault("S123", f"{len(edges)} edges", f"use at most {MAX_CELLS:,}")
+    if any(a >= b for a, b in zip(edges, edges[1:], strict=False)):
+        raise Fault("S122", "edges do not increase", "list each once, smallest first")
+    if edges and (edges[0] < low or edges[-1] > high):
+        raise Fault("S122", f"edges leave [{low:g}, {high:g}]", "keep them within min and max, or widen those")
