@@ -1,0 +1,266 @@
+"""In which order variables are summed out, and as which contractions. No data, no floats but sizes.
+
+A plan belongs to a structure: the sizes of the variables and the scopes of the tables. Variables are
+integers here, in the domain's order. No clique of the triangulation is ever a table: a variable that two
+tensors share is summed out while they are contracted, as one batched matrix product.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+RESTARTS = 24
+"""Randomised searches for a cheaper order, beside the greedy one, when the greedy one adds edges."""
+
+Scope = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """``out[batch, a, b] = sum over s of left[batch, a, s] * right[batch, s, b]``.
+
+    `left` and `right` are node numbers: leaves come first, then the outputs of steps. Without `right` it is
+    a plain sum, ``out[a] = sum over s of left[a, s]``. Every group lists variables in the order of the axes.
+    """
+
+    left: int
+    right: int | None
+    batch: Scope
+    a: Scope
+    b: Scope
+    summed: Scope
+
+    @property
+    def left_axes(self) -> Scope:
+        return self.batch + self.a + self.summed
+
+    @property
+    def right_axes(self) -> Scope:
+        return self.batch + self.summed + self.b
+
+    @property
+    def out_axes(self) -> Scope:
+        return self.batch + self.a + self.b
+
+    @property
+    def scope(self) -> Scope:
+        """All variables that meet in this step."""
+        return self.batch + self.a + self.b + self.summed
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A contraction tree: leaves, then steps that combine them until only `roots` are left.
+
+    `wanted[node]` is the order of axes in which the node's one consumer reads it. `cells` counts what an
+    inference allocates for leaves and step outputs, `largest` the cells that meet in the largest step.
+    """
+
+    sizes: tuple[int, ...]
+    leaves: tuple[Scope, ...]
+    steps: tuple[Step, ...]
+    roots: tuple[int, ...]
+    wanted: tuple[Scope, ...]
+    cells: int
+    largest: int
+
+    def size(self, scope: Iterable[int]) -> int:
+        return math.prod(self.sizes[v] for v in scope)
+
+
+def plan_contraction(
+    sizes: Sequence[int], scopes: Sequence[Collection[int]], keep: Collection[int] = ()
+) -> Plan:
+    """The contraction tree for tables over `scopes`, summing out all variables but `keep`.
+
+    Every variable outside `keep` must be in some scope. With `keep`, the one root's axes are `keep` in its
+    order; without, there is one scalar root per connected component.
+    """
+    order = elimination_order(sizes, scopes, frozenset(keep))
+    builder = _Builder(sizes, scopes, frozenset(keep))
+    for variable in order:
+        builder.eliminate(variable)
+    if keep:
+        builder.join()
+    return _with_axes(
+        tuple(sizes), [tuple(s) for s in scopes], builder.steps, tuple(builder.live), tuple(keep)
+    )
+
+
+def elimination_order(
+    sizes: Sequence[int], scopes: Sequence[Collection[int]], keep: frozenset[int]
+) -> list[int]:
+    """Greedy: next the variable whose elimination meets the fewest cells; the best of a few perturbed runs.
+
+    The perturbations come from a fixed seed: a structure always has the same plan.
+    """
+    graph = _neighbours(len(sizes), scopes)
+    logs = [math.log(size) for size in sizes]
+    best, cost, fill = _greedy(graph, logs, keep, None)
+    if fill:
+        rng = random.Random(len(scopes))
+        for _ in range(RESTARTS):
+            found, found_cost, _ = _greedy(graph, logs, keep, rng)
+            if found_cost < cost:
+                best, cost = found, found_cost
+    return best
+
+
+def _neighbours(variables: int, scopes: Iterable[Collection[int]]) -> list[set[int]]:
+    graph: list[set[int]] = [set() for _ in range(variables)]
+    for scope in scopes:
+        for v in scope:
+            graph[v].update(scope)
+    for v, adjacent in enumerate(graph):
+        adjacent.discard(v)
+    return graph
+
+
+def _greedy(
+    graph: list[set[int]], logs: list[float], keep: frozenset[int], rng: random.Random | None
+) -> tuple[list[int], float, bool]:
+    """(order, cells that meet in all steps, whether an edge was added that no scope has)."""
+    graph = [set(adjacent) for adjacent in graph]
+    met = {v: logs[v] + sum(logs[u] for u in graph[v]) for v in range(len(graph)) if v not in keep}
+    order, cost, fill = [], 0.0, False
+    while met:
+        v = min(met, key=lambda u: met[u] + (rng.random() * 1.5 if rng else 0.0))
+        cost += math.exp(min(met.pop(v), 700.0))
+        order.append(v)
+        adjacent = graph[v]
+        for u in adjacent:
+            others = adjacent - graph[u]
+            fill = fill or len(others) > 1
+            graph[u] |= others
+            graph[u] -= {u, v}
+        for u in adjacent:
+            if u in met:
+                met[u] = logs[u] + sum(logs[w] for w in graph[u])
+    return order, cost, fill
+
+
+@dataclass
+class _Raw:
+    left: int
+    right: int | None
+    summed: frozenset[int]
+
+
+class _Builder:
+    """Live tensors by node number, and the steps that made them."""
+
+    def __init__(self, sizes: Sequence[int], scopes: Sequence[Collection[int]], keep: frozenset[int]) -> None:
+        self._sizes = sizes
+        self._keep = keep
+        self._next = len(scopes)
+        self.live: dict[int, frozenset[int]] = {i: frozenset(s) for i, s in enumerate(scopes)}
+        self._holders: list[set[int]] = [set() for _ in sizes]
+        for node, scope in self.live.items():
+            for v in scope:
+                self._holders[v].add(node)
+        self.steps: list[_Raw] = []
+
+    def eliminate(self, variable: int) -> None:
+        nodes = sorted(self._holders[variable])
+        while len(nodes) > 2:
+            left, right = min(
+                ((i, j) for k, i in enumerate(nodes) for j in nodes[k + 1 :]),
+                key=lambda pair: self._growth(*pair),
+            )
+            nodes = [n for n in nodes if n not in (left, right)] + [self._contract(left, right)]
+        if len(nodes) == 2:
+            self._contract(*nodes)
+        elif nodes:
+            self._sum_out(nodes[0])
+
+    def join(self) -> None:
+        """Multiply what is left into one tensor."""
+        nodes = sorted(self.live, key=lambda n: self._cells(self.live[n]))
+        while len(nodes) > 1:
+            nodes = [self._contract(nodes[0], nodes[1]), *nodes[2:]]
+
+    def _growth(self, left: int, right: int) -> float:
+        one, two = self.live[left], self.live[right]
+        return self._cells(one | two) - self._cells(one) - self._cells(two)
+
+    def _cells(self, scope: Iterable[int]) -> int:
+        return math.prod(self._sizes[v] for v in scope)
+
+    def _private(self, nodes: set[int]) -> frozenset[int]:
+        """Variables that no other live tensor holds and nobody keeps."""
+        scope = frozenset().union(*(self.live[n] for n in nodes))
+        return frozenset(v for v in scope if v not in self._keep and self._holders[v] <= nodes)
+
+    def _contract(self, left: int, right: int) -> int:
+        left, right = self._sum_out(left), self._sum_out(right)
+        scope = self.live[left] | self.live[right]
+        summed = self._private({left, right})
+        return self._add(_Raw(left, right, summed), scope - summed)
+
+    def _sum_out(self, node: int) -> int:
+        summed = self._private({node})
+        return self._add(_Raw(node, None, summed), self.live[node] - summed) if summed else node
+
+    def _add(self, step: _Raw, scope: frozenset[int]) -> int:
+        node, self._next = self._next, self._next + 1
+        for old in (step.left, step.right):
+            if old is not None:
+                for v in self.live.pop(old):
+                    self._holders[v].discard(old)
+        self.live[node] = scope
+        for v in scope:
+            self._holders[v].add(node)
+        self.steps.append(step)
+        return node
+
+
+def _with_axes(
+    sizes: tuple[int, ...], leaves: list[Scope], raw: list[_Raw], roots: tuple[int, ...], keep: Scope
+) -> Plan:
+    """Fix the order of all axes from the roots down, so that most tensors are read as they were written."""
+    scopes = [frozenset(leaf) for leaf in leaves]
+    for step in raw:
+        parts = scopes[step.left] | (scopes[step.right] if step.right is not None else frozenset())
+        scopes.append(parts - step.summed)
+    wanted: list[Scope] = [()] * len(scopes)
+    for root in roots:
+        wanted[root] = keep
+    steps: list[Step] = []
+    for index in range(len(raw) - 1, -1, -1):
+        ordered = _ordered_step(raw[index], scopes, wanted[len(leaves) + index])
+        wanted[ordered.left] = ordered.left_axes
+        if ordered.right is not None:
+            wanted[ordered.right] = ordered.right_axes
+        steps.append(ordered)
+    for node in roots:
+        if node < len(leaves) and not keep:
+            wanted[node] = leaves[node]
+    steps.reverse()
+
+    def count(scope: Iterable[int]) -> int:
+        return math.prod(sizes[v] for v in scope)
+
+    return Plan(
+        sizes=sizes,
+        leaves=tuple(leaves),
+        steps=tuple(steps),
+        roots=roots,
+        wanted=tuple(wanted),
+        cells=sum(count(s) for s in scopes),
+        largest=max((count(s.scope) for s in steps), default=1),
+    )
+
+
+def _ordered_step(raw: _Raw, scopes: list[frozenset[int]], wanted: Scope) -> Step:
+    left = scopes[raw.left]
+    right = scopes[raw.right] if raw.right is not None else frozenset()
+    summed = tuple(sorted(raw.summed))
+    batch = tuple(v for v in wanted if v in left and v in right)
+    a = tuple(v for v in wanted if v in left and v not in right)
+    b = tuple(v for v in wanted if v not in left)
+    if raw.right is not None and b and a and wanted[len(batch) : len(batch) + len(b)] == b:
+        return Step(raw.right, raw.left, batch, b, a, summed)
+    return Step(raw.left, raw.right, batch, a, b, summed)
