@@ -1,0 +1,11 @@
+"""Mechanisms decide what to ask the curator for. `METHODS` names them for a project file."""
+
+from collections.abc import Mapping
+
+from dpsynth.mechanisms.base import Fit, Mechanism
+from dpsynth.mechanisms.independent import Independent
+from dpsynth.mechanisms.mst import Mst
+
+METHODS: Mapping[str, Mechanism] = {mechanism.name: mechanism for mechanism in (Independent(), Mst())}
+
+__all__ = ["METHODS", "Fit", "Mechanism"]
