@@ -15,7 +15,7 @@ PURPOSE = "one-way marginals"
 def weights(domain: Domain) -> list[float]:
     """Shares of rho in proportion to cells^(2/3).
 
-    The L1 error of a marginal grows as cells * sigma, and sigma as 1 / sqrt(rho): at a given sum of rho the sum
+    The L1 error of a marginal grows as cells * sigma, sigma as 1 / sqrt(rho): at a given total rho the sum
     of errors is least when each rho is proportional to cells^(2/3).
     """
     return [size ** (2 / 3) for size in domain.sizes]
