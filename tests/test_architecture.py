@@ -27,6 +27,7 @@ LAYERS = [
     {"table", "draft", "constraints", "demo_data"},
     {"project"},
     {"schema"},
+    {"columns", "declared", "grid", "strict_yaml"},
     {"domain", "records", "measurement", "budget", "entropy", "errors", "progress"},
 ]
 RANK = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
