@@ -34,7 +34,11 @@ class _Column(Declared):
     @model_validator(mode="after")
     def _check_origin(self) -> _Column:
         if self.origin == "dp":
-            raise Fault("S131", "origin dp: nothing was learnt for a charge", "declare it public, with a reason if it was inspected")
+            raise Fault(
+                "S131",
+                "origin dp: nothing was learnt for a charge",
+                "declare it public, with a reason if it was inspected",
+            )
         if self.was and self.origin == "public" and not (self.reason or "").strip():
             raise Fault("S131", "was inspected and is now called public", "say why in 'reason'")
         return self
@@ -71,7 +75,10 @@ class IntegerColumn(_Modelled):
 
 
 class NumberColumn(_Modelled):
-    """Numbers from `min` to `max`, both included. `decimals` is what decoded values have; read values may have more."""
+    """Numbers from `min` to `max`, both included.
+
+    `decimals` is what decoded values have; read values may have more.
+    """
 
     type: Literal["number"] = "number"
     min: Finite
@@ -94,7 +101,9 @@ class NumberColumn(_Modelled):
     @property
     def digits(self) -> int:
         """Decimals of decoded values."""
-        return default_decimals(tuple(self.lower.tolist()), self.max) if self.decimals is None else self.decimals
+        return (
+            default_decimals(tuple(self.lower.tolist()), self.max) if self.decimals is None else self.decimals
+        )
 
     @property
     def steps(self) -> tuple[NDArray[np.int64], int]:
@@ -131,8 +140,14 @@ class DateColumn(_Modelled):
     def _check(self) -> DateColumn:
         if self.min > self.max:
             raise Fault("S120", f"min {self.min} is after max {self.max}", "exchange them")
-        if not {"%Y", "%m", "%d"} <= set(re.findall(r"%.", self.format)) or re.search(r"%[^Ymd]", self.format):
-            raise Fault("S135", "format lacks year, month or day, or has more", "combine %Y, %m and %d, such as %d.%m.%Y")
+        if not {"%Y", "%m", "%d"} <= set(re.findall(r"%.", self.format)) or re.search(
+            r"%[^Ymd]", self.format
+        ):
+            raise Fault(
+                "S135",
+                "format lacks year, month or day, or has more",
+                "combine %Y, %m and %d, such as %d.%m.%Y",
+            )
         _ = self.starts
         return self
 
@@ -161,14 +176,21 @@ def clean_text(value: str, what: str) -> str:
     if len(value) > MAX_TEXT:
         raise Fault("S125", f"{what} is longer than {MAX_TEXT} characters", "shorten it")
     if value != value.strip():
-        raise Fault("S125", f"{what} begins or ends with a space", "remove it: surrounding spaces are ignored when reading")
+        raise Fault(
+            "S125",
+            f"{what} begins or ends with a space",
+            "remove it: surrounding spaces are ignored when reading",
+        )
     if any(ord(c) < 32 or 0xD800 <= ord(c) < 0xE000 for c in value):
         raise Fault("S125", f"{what} holds a control character", "remove it")
     return value
 
 
 class CategoryColumn(_Modelled):
-    """One of the listed texts. `written: integer` (all values whole numbers in the file) gives numbers back."""
+    """One of the listed texts.
+
+    `written: integer` (all values whole numbers in the file) gives numbers back.
+    """
 
     type: Literal["category"] = "category"
     values: tuple[str, ...]
@@ -189,7 +211,11 @@ class CategoryColumn(_Modelled):
         if not isinstance(values, list | tuple):
             raise Fault("S112", "is not a list", "write values: [A, B, C]")
         if len(values) > MAX_CELLS:
-            raise Fault("S126", f"lists {len(values):,} values", f"at most {MAX_CELLS:,}; an identifier is type: id or type: drop")
+            raise Fault(
+                "S126",
+                f"lists {len(values):,} values",
+                f"at most {MAX_CELLS:,}; an identifier is type: id or type: drop",
+            )
         return tuple(_category_text(value, i) for i, value in enumerate(values, 1))
 
     @model_validator(mode="after")
@@ -210,7 +236,9 @@ def _category_text(value: Any, position: int) -> str:
         return str(value)
     if not isinstance(value, str):
         read = "true or false" if isinstance(value, bool) else "nothing" if value is None else "a number"
-        raise Fault("S125", f"value {position} of the list is read as {read}, not as text", "put it in quotes")
+        raise Fault(
+            "S125", f"value {position} of the list is read as {read}, not as text", "put it in quotes"
+        )
     return clean_text(value, f"value {position} of the list")
 
 

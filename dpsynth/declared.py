@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic._internal._model_construction import ModelMetaclass
@@ -38,7 +38,7 @@ class _Checked(ModelMetaclass):
         try:
             return super().__call__(*args, **values)
         except ValidationError as error:
-            raise schema_error(error, cls) from None
+            raise schema_error(error, cast(type[BaseModel], cls)) from None
 
 
 class Declared(BaseModel, metaclass=_Checked):
@@ -92,20 +92,32 @@ def validate(model: type[Model], data: Any, lines: Mapping[Path, int]) -> Model:
 
 def refuse_todo(data: Any, lines: Mapping[Path, int], path: Path = ()) -> None:
     """Raises SchemaError (S106) for the first entry that a draft left open."""
-    if isinstance(data, str) and TODO in data:
-        raise SchemaError("S106", f"{_place(path, lines)} is still open ({TODO})", "a draft leaves this choice to you")
-    entries: Any = data.items() if isinstance(data, Mapping) else enumerate(data) if isinstance(data, list) else ()
+    if data == TODO:
+        raise SchemaError(
+            "S106", f"{_place(path, lines)} is still open ({TODO})", "a draft leaves this choice to you"
+        )
+    entries: Any = (
+        data.items() if isinstance(data, Mapping) else enumerate(data) if isinstance(data, list) else ()
+    )
     for key, value in entries:
         refuse_todo(value, lines, (*path, key))
 
 
-def schema_error(error: ValidationError, model: type[BaseModel], lines: Mapping[Path, int] | None = None) -> SchemaError:
+def schema_error(
+    error: ValidationError, model: type[BaseModel], lines: Mapping[Path, int] | None = None
+) -> SchemaError:
     """The first thing wrong, in words, and how many more there are. Quotes keys, never values."""
     details = error.errors(include_url=False, include_input=False)
-    first = min(details, key=lambda d: lines.get(_known(d["loc"], lines), 0)) if lines else details[0]
+    # a misspelt key is the cause of the one that is missing: name it first
+    first = min(details, key=lambda d: (d["type"] != "extra_forbidden", _line(d["loc"], lines or {})))
     code, problem, fix = _explain(first, model)
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-    return SchemaError(code, f"{_place(first['loc'], lines or {})}: {problem}{more}", fix)
+    where = _place(first["loc"], lines or {})
+    return SchemaError(code, f"{where}: {problem}{more}" if where else f"{problem}{more}", fix)
+
+
+def _line(path: Path, lines: Mapping[Path, int]) -> int:
+    return lines.get(_known(path, lines), 0)
 
 
 def _known(path: Path, lines: Mapping[Path, int]) -> Path:
@@ -127,36 +139,47 @@ def plain_path(path: Sequence[str | int]) -> Path:
 def _place(path: Sequence[str | int], lines: Mapping[Path, int]) -> str:
     steps = plain_path(path)
     line = lines.get(_known(steps, lines)) if lines else None
-    where = describe(steps)
+    where = describe(steps) if steps or lines else ""
     if len(steps) >= 2 and steps[0] == "columns":
         where = f"column '{steps[1]}'" + (f": {describe(steps[2:])}" if len(steps) > 2 else "")
     return f"{where} (line {line})" if line else where
 
 
 def _explain(detail: Any, model: type[BaseModel]) -> tuple[str, str, str]:
+    """Code, problem and fix of one pydantic complaint."""
     kind, context = detail["type"], detail.get("ctx", {})
-    name = str(detail["loc"][-1]) if detail["loc"] else ""
     if kind == "value_error" and isinstance(context.get("error"), Fault):
         fault = context["error"]
         return fault.code, fault.problem, fault.fix
+    if kind in _LIMITS:
+        word, limit = _LIMITS[kind]
+        return "S114", "is out of range", f"it must be {word} {context[limit]:g}"
+    if kind in ("extra_forbidden", "missing", "union_tag_not_found", "union_tag_invalid", "literal_error"):
+        return _explain_choice(detail, kind, context, model)
+    return "S112", "has the wrong form", str(detail["msg"]).lower()
+
+
+_LIMITS = {
+    "greater_than": ("above", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("below", "lt"),
+    "less_than_equal": ("at most", "le"),
+}
+
+
+def _explain_choice(detail: Any, kind: str, context: Any, model: type[BaseModel]) -> tuple[str, str, str]:
+    name = str(detail["loc"][-1]) if detail["loc"] else ""
     if kind == "extra_forbidden":
-        return "S110", "is not a known key", LATER.get(name, "") or _suggest(name, _keys(detail["loc"], model))
-    if kind in ("missing", "union_tag_not_found"):
-        missing = context.get("discriminator", "").strip("'")
-        return "S111", f"lacks '{missing}'" if missing else "is missing", "add it"
+        return "S110", "is not a known key", LATER.get(name) or _suggest(name, _keys(detail["loc"], model))
+    if kind == "missing":
+        return "S111", "is missing", "add it"
+    if kind == "union_tag_not_found":
+        return "S111", "lacks 'type'", "add it, such as type: category"
     if kind == "union_tag_invalid":
         known = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
         tag = str(context["tag"])
-        return "S113", f"has the unknown type '{tag[:40]}'", LATER.get(tag, "") or _suggest(tag, known)
-    if kind in ("literal_error", "enum"):
-        return "S113", "is not one of the choices", f"choose {context['expected']}"
-    limits = {
-        "greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le",
-    }  # fmt: skip
-    if kind in limits:
-        words = kind.replace("_", " ")
-        return "S114", "is out of range", f"it must be {words} {context[limits[kind]]}"
-    return "S112", "has the wrong form", str(detail["msg"]).lower()
+        return "S113", f"has the unknown type '{tag[:40]}'", LATER.get(tag) or _suggest(tag, known)
+    return "S113", "is not one of the choices", f"choose {context['expected']}"
 
 
 def _suggest(name: str, known: Sequence[str]) -> str:

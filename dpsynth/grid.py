@@ -1,8 +1,8 @@
 """Public grids: where the cells of a number begin, and which values a cell can stand for. No data.
 
-A grid over whole steps is an array of starts, shape (cells,), int64, increasing, and a last step: cell i holds the steps
-``starts[i] .. starts[i + 1] - 1``, the last one runs to `last` itself. Integers are steps; a date is its
-day number; a number with d decimals is ``value * 10**d``.
+A grid over whole steps is an array of starts, shape (cells,), int64, increasing, and a last step: cell i
+holds the steps ``starts[i] .. starts[i + 1] - 1``, the last one runs to `last` itself. Integers are steps; a
+date is its day number; a number with d decimals is ``value * 10**d``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,9 @@ def integer_starts(low: int, high: int, cells: int | None, edges: tuple[int, ...
 
 
 @lru_cache(maxsize=4096)
-def number_edges(low: float, high: float, cells: int | None, edges: tuple[float, ...] | None) -> NDArray[np.float64]:
+def number_edges(
+    low: float, high: float, cells: int | None, edges: tuple[float, ...] | None
+) -> NDArray[np.float64]:
     """Lower edges of the cells of ``[low, high]``, shape (cells,), float64. Raises Fault (S120 to S123)."""
     _check_bounds(low, high, cells, edges)
     if edges is not None:
@@ -58,7 +61,7 @@ def number_edges(low: float, high: float, cells: int | None, edges: tuple[float,
 
 
 def default_decimals(edges: tuple[float, ...], high: float) -> int:
-    """Decimals of decoded values: at least two, and a thousand values in the narrowest cell where 15 digits allow."""
+    """Decimals of decoded values: two, or more for a thousand values in every cell, if 15 digits allow."""
     widths = [b - a for a, b in zip(edges, [*edges[1:], high], strict=True)]
     narrow = min((w for w in widths if w > 0), default=1.0)
     wanted = max(2, math.ceil(3 - math.log10(narrow)))
@@ -70,16 +73,20 @@ def default_decimals(edges: tuple[float, ...], high: float) -> int:
 def number_starts(edges: tuple[float, ...], high: float, decimals: int) -> tuple[Steps, int]:
     """Starts of the cells in steps of ``10**-decimals``, and the last step.
 
-    Edges and bounds are taken as the decimal numbers they were written as. Raises Fault (S127) when a cell holds no number with so few
-    decimals, or when values need more than 15 digits.
+    Edges and bounds are taken as the decimal numbers they were written as. Raises Fault (S127) when a cell
+    holds no number with so few decimals, or when values need more than 15 digits.
     """
     scale = 10**decimals
     if max(abs(edges[0]), abs(high)) * scale > MAX_STEP:
-        raise Fault("S127", f"{decimals} decimals need more than 15 digits", "declare fewer decimals or closer bounds")
+        raise Fault(
+            "S127", f"{decimals} decimals need more than 15 digits", "declare fewer decimals or closer bounds"
+        )
     starts = [math.ceil(exact(edge) * scale) for edge in edges]
     last = math.floor(exact(high) * scale)
     if any(a >= b for a, b in zip(starts, [*starts[1:], last + 1], strict=True)):
-        raise Fault("S127", f"a cell holds no number with {decimals} decimals", "declare more decimals or wider cells")
+        raise Fault(
+            "S127", f"a cell holds no number with {decimals} decimals", "declare more decimals or wider cells"
+        )
     return _frozen(starts), last
 
 
@@ -112,7 +119,9 @@ def _check_bounds(low: float, high: float, cells: int | None, edges: tuple[float
 def _check_edges(low: float, high: float, edges: tuple[float, ...]) -> None:
     if len(edges) > MAX_CELLS:
         raise Fault("S123", f"{len(edges)} edges", f"use at most {MAX_CELLS:,}")
-    if any(a >= b for a, b in zip(edges, edges[1:], strict=False)):
+    if any(a >= b for a, b in pairwise(edges)):
         raise Fault("S122", "edges do not increase", "list each once, smallest first")
     if edges and (edges[0] < low or edges[-1] > high):
-        raise Fault("S122", f"edges leave [{low:g}, {high:g}]", "keep them within min and max, or widen those")
+        raise Fault(
+            "S122", f"edges leave [{low:g}, {high:g}]", "keep them within min and max, or widen those"
+        )

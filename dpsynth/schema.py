@@ -29,9 +29,8 @@ from dpsynth.domain import Domain
 from dpsynth.errors import SchemaError
 
 __all__ = [
-    "BooleanColumn", "CategoryColumn", "Column", "CsvFormat", "DataSpec", "DateColumn", "DropColumn", "IdColumn",
-    "IntegerColumn", "Modelled", "NumberColumn", "Schema", "UnitSpec",
-]  # fmt: skip
+    "BooleanColumn", "CategoryColumn", "Column", "CsvFormat", "DataSpec", "DateColumn", "DropColumn",
+    "IdColumn", "IntegerColumn", "Modelled", "NumberColumn", "Schema", "UnitSpec", ]  # fmt: skip
 
 MAX_COLUMNS = 5_000
 MAX_NAME = 128
@@ -42,7 +41,8 @@ OTHER_SECTIONS = frozenset({"version", "budget", "generator", "audit", "release"
 class UnitSpec(Declared):
     """Whose privacy is protected: a row, or all rows that share the value of `column`.
 
-    Of one unit at most `rows_per_unit` rows are kept. `missing`: what a row without an id is, an error or a unit of its own.
+    Of one unit at most `rows_per_unit` rows are kept. `missing`: what a row without an id is, an error or a
+    unit of its own.
     """
 
     entity: Text = "row"
@@ -56,9 +56,17 @@ class UnitSpec(Declared):
         if not self.entity:
             raise Fault("S133", "the entity is empty", "write row, person, patient, ...")
         if self.entity == "row" and self.column is not None:
-            raise Fault("S133", "a unit that is a row has no column", "name the entity (person, patient, ...) or drop the column")
+            raise Fault(
+                "S133",
+                "a unit that is a row has no column",
+                "name the entity (person, patient, ...) or drop the column",
+            )
         if self.entity != "row" and self.column is None:
-            raise Fault("S133", f"rows of one {self.entity[:40]} cannot be recognised without a column", "name the id column")
+            raise Fault(
+                "S133",
+                f"rows of one {self.entity[:40]} cannot be recognised without a column",
+                "name the id column",
+            )
         if self.column is None and self.rows_per_unit != 1:
             raise Fault("S133", "a row has one row per unit", "drop rows_per_unit, or name the id column")
         return self
@@ -77,9 +85,16 @@ class CsvFormat(Declared):
     def _check(self) -> CsvFormat:
         if len(self.delimiter) != 1 or not self.delimiter.isascii() or self.delimiter in '\r\n\0"':
             raise Fault("S134", "delimiter is not one plain character", "such as ',' ';' '|' or \"\\t\"")
-        if len(self.quote) != 1 or not self.quote.isascii() or self.quote in "\r\n\0 " or self.quote == self.delimiter:
+        if (
+            len(self.quote) != 1
+            or not self.quote.isascii()
+            or self.quote in "\r\n\0 "
+            or self.quote == self.delimiter
+        ):
             raise Fault("S134", "quote is not one plain character, apart from the delimiter", "such as '\"'")
-        if self.thousands is not None and (len(self.thousands) != 1 or self.thousands.isalnum() or self.thousands in "+-\r\n\0"):
+        if self.thousands is not None and (
+            len(self.thousands) != 1 or self.thousands.isalnum() or self.thousands in "+-\r\n\0"
+        ):
             raise Fault("S134", "thousands is not one character of punctuation", "such as ',' '.' or \"'\"")
         if self.thousands == self.decimal:
             raise Fault("S134", "thousands and decimal are the same character", "they must differ")
@@ -127,7 +142,11 @@ class Schema(Declared):
     @property
     def modelled(self) -> dict[str, Modelled]:
         """The columns that are counted and synthesised, in the file's order."""
-        return {name: column for name, column in self.columns.items() if not isinstance(column, IdColumn | DropColumn)}
+        return {
+            name: column
+            for name, column in self.columns.items()
+            if not isinstance(column, IdColumn | DropColumn)
+        }
 
     @property
     def written(self) -> list[str]:
@@ -211,13 +230,17 @@ def read_text(path: str | os.PathLike[str]) -> bytes:
         if file.is_dir():
             raise SchemaError("S101", f"{file} is a folder", "name the project file in it")
         if file.stat().st_size > strict_yaml.MAX_BYTES:
-            raise SchemaError("S103", f"{file} is larger than {strict_yaml.MAX_BYTES >> 20} MB", "is it a data file?")
+            raise SchemaError(
+                "S103", f"{file} is larger than {strict_yaml.MAX_BYTES >> 20} MB", "is it a data file?"
+            )
         return file.read_bytes()
     except FileNotFoundError:
         raise SchemaError("S101", f"{file} does not exist", "dpsynth init drafts a project file") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no such path"
-        raise SchemaError("S101", f"{file} cannot be read ({reason})", "check the path and its rights") from None
+        raise SchemaError(
+            "S101", f"{file} cannot be read ({reason})", "check the path and its rights"
+        ) from None
 
 
 def as_mapping(data: Any) -> dict[str, Any]:
@@ -235,7 +258,9 @@ def _check_names(columns: Mapping[str, Column]) -> None:
         raise Fault("S130", f"{len(columns)} columns", f"at most {MAX_COLUMNS}")
     for position, name in enumerate(columns, 1):
         if not name or len(name) > MAX_NAME:
-            raise Fault("S130", f"the name of column {position} has {len(name)} characters", f"use 1 to {MAX_NAME}")
+            raise Fault(
+                "S130", f"the name of column {position} has {len(name)} characters", f"use 1 to {MAX_NAME}"
+            )
         clean_text(name, f"the name of column {position}")
 
 
@@ -243,6 +268,14 @@ def _check_markers(schema: Schema) -> None:
     markers = [clean_text(marker, "a marker in missing_values") for marker in schema.missing_values]
     for name, column in schema.modelled.items():
         if column.missing and not markers:
-            raise Fault("S132", f"column '{name}' may be missing, but missing_values is empty", "list how the file writes it")
+            raise Fault(
+                "S132",
+                f"column '{name}' may be missing, but missing_values is empty",
+                "list how the file writes it",
+            )
         if set(markers) & set(texts_of(column)):
-            raise Fault("S132", f"column '{name}' has a value that also marks missing", "remove it from one of the two lists")
+            raise Fault(
+                "S132",
+                f"column '{name}' has a value that also marks missing",
+                "remove it from one of the two lists",
+            )

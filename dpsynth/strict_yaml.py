@@ -28,7 +28,8 @@ _RESOLVERS = (
     ("int", r"0|-?[1-9][0-9]*", list("-0123456789")),
     (
         "float",
-        r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?"
+        r"|[-+]?[0-9]+[eE][-+]?[0-9]+|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
         list("-+.0123456789"),
     ),
 )
@@ -67,7 +68,9 @@ def loads(text: str | bytes) -> tuple[Any, dict[Path, int]]:
         raise _broken(error) from None
     except (yaml.YAMLError, UnicodeError, ValueError):
         raise SchemaError(
-            "S102", "the file is not YAML", "it holds characters that YAML does not allow; save it as plain UTF-8"
+            "S102",
+            "the file is not YAML",
+            "it holds characters that YAML does not allow; save it as plain UTF-8",
         ) from None
     lines: dict[Path, int] = {}
     return _build(node, (), lines) if node is not None else None, lines
@@ -75,7 +78,9 @@ def loads(text: str | bytes) -> tuple[Any, dict[Path, int]]:
 
 def dumps(data: Any) -> str:
     """YAML text that `loads` reads back as the same data; small leaves on one line."""
-    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+    return yaml.dump(
+        data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110
+    )
 
 
 def describe(path: Path) -> str:
@@ -91,7 +96,9 @@ def _broken(error: yaml.MarkedYAMLError) -> SchemaError:
     # the parser's own words can repeat text of the file: only known-harmless ones are passed on
     problem = error.problem or ""
     said = problem if re.fullmatch(r"[a-z ,'\-:<>\[\]{}]{1,80}", problem) else "the structure breaks off here"
-    return SchemaError("S102", f"line {line}: not valid YAML ({said})", "check indentation, quotes and brackets around it")
+    return SchemaError(
+        "S102", f"line {line}: not valid YAML ({said})", "check indentation, quotes and brackets around it"
+    )
 
 
 def _check_extent(text: str | bytes) -> None:
@@ -100,33 +107,52 @@ def _check_extent(text: str | bytes) -> None:
     open_nodes: list[tuple[str | None, int]] = []
     total = 0
     for event in yaml.parse(text, Loader=_Loader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            open_nodes.append((event.anchor, total))
-            if len(open_nodes) > MAX_DEPTH:
-                raise SchemaError("S103", f"nested more than {MAX_DEPTH} levels deep", "a project file needs about five")
-        if isinstance(event, yaml.AliasEvent):
-            if str(event.anchor) not in anchors:
-                line = event.start_mark.line + 1
-                raise SchemaError("S102", f"line {line}: an alias stands for nothing that is complete", "define its anchor above it")
-            total += anchors[str(event.anchor)]
-        elif isinstance(event, yaml.NodeEvent):
-            total += 1
-        if isinstance(event, yaml.ScalarEvent) and event.anchor:
-            anchors[str(event.anchor)] = 1
-        if isinstance(event, yaml.CollectionEndEvent):
-            anchor, before = open_nodes.pop()
-            if anchor:
+        match event:
+            case yaml.CollectionStartEvent():
+                open_nodes.append((event.anchor, total))
+                total += 1
+            case yaml.CollectionEndEvent():
+                anchor, before = open_nodes.pop()
                 anchors[str(anchor)] = total - before
-        if total > MAX_NODES:
-            raise SchemaError(
-                "S103", f"the file stands for more than {MAX_NODES:,} entries", "shorten value lists; aliases count in full"
-            )
+            case yaml.ScalarEvent():
+                total += 1
+                anchors[str(event.anchor)] = 1
+            case yaml.AliasEvent():
+                total += _aliased(event, anchors)
+        _check_size(total, len(open_nodes))
+
+
+def _aliased(event: yaml.AliasEvent, anchors: dict[str, int]) -> int:
+    name = str(event.anchor)
+    if name not in anchors:
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        raise SchemaError(
+            "S102", f"line {line}: an alias stands for nothing that is complete", "define its anchor above it"
+        )
+    return anchors[name]
+
+
+def _check_size(nodes: int, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise SchemaError(
+            "S103", f"nested more than {MAX_DEPTH} levels deep", "a project file needs about five"
+        )
+    if nodes > MAX_NODES:
+        raise SchemaError(
+            "S103",
+            f"the file stands for more than {MAX_NODES:,} entries",
+            "shorten value lists; aliases count in full",
+        )
 
 
 def _build(node: yaml.Node, path: Path, lines: dict[Path, int]) -> Any:
     line = node.start_mark.line + 1
     if len(path) > MAX_DEPTH:
-        raise SchemaError("S103", f"line {line}: nested more than {MAX_DEPTH} levels deep", "a project file needs about five")
+        raise SchemaError(
+            "S103",
+            f"line {line}: nested more than {MAX_DEPTH} levels deep",
+            "a project file needs about five",
+        )
     lines.setdefault(path, line)
     if isinstance(node, yaml.MappingNode) and node.tag == _PLAIN + "map":
         return _mapping(node, path, lines)
@@ -147,7 +173,9 @@ def _mapping(node: yaml.MappingNode, path: Path, lines: dict[Path, int]) -> dict
         if key in found:
             first = lines[(*path, key)]
             raise SchemaError(
-                "S104", f"line {line}: {describe((*path, key))} is given twice (first on line {first})", "keep one of them"
+                "S104",
+                f"line {line}: {describe((*path, key))} is given twice (first on line {first})",
+                "keep one of them",
             )
         lines[(*path, key)] = line
         found[key] = _build(value_node, (*path, key), lines)
@@ -171,4 +199,6 @@ def _scalar(node: yaml.ScalarNode, line: int) -> Any:
 
 
 def _tagged(line: int) -> SchemaError:
-    return SchemaError("S105", f"line {line}: a YAML tag (!...) is not accepted", "write plain values: no tags, no objects")
+    return SchemaError(
+        "S105", f"line {line}: a YAML tag (!...) is not accepted", "write plain values: no tags, no objects"
+    )

@@ -1,0 +1,196 @@
+"""Encoding: values <-> cells, the same public mapping for every engine. Knows the schema, never the data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpsynth.columns import (
+    BooleanColumn,
+    CategoryColumn,
+    DateColumn,
+    IdColumn,
+    IntegerColumn,
+    Modelled,
+    NumberColumn,
+    from_days,
+    value_cells,
+)
+from dpsynth.domain import Domain
+from dpsynth.errors import DataError
+from dpsynth.records import Codes, Records, code_dtype
+from dpsynth.schema import Schema
+from dpsynth.table import Table
+
+Floats = NDArray[np.float64]
+
+
+class Encoding:
+    """Codecs of a schema's modelled columns.
+
+    Cells of a column are 0, 1, ... in the schema's order; where values may be missing, that is one more cell,
+    the last.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self.domain: Domain = schema.domain
+
+    def encode(self, table: Table) -> Records:
+        """Records of the table's rows, in its order."""
+        columns: list[Codes] = []
+        for name, column in self.schema.modelled.items():
+            cells = _encode(column, table.values[name])
+            if column.missing:
+                cells = np.where(table.missing[name], value_cells(column), cells)
+            columns.append(np.ascontiguousarray(cells, dtype=code_dtype(self.domain[name])))
+        return Records(self.domain, tuple(columns))
+
+    def decode(self, records: Records, rng: np.random.Generator, first_id: int = 1) -> Table:
+        """A table whose rows encode to `records` again.
+
+        Within a cell values are spread uniformly over those it can hold. Id columns count upwards from
+        `first_id`.
+        """
+        rows = len(records)
+        values: dict[str, NDArray[Any]] = {}
+        missing: dict[str, NDArray[np.bool_]] = {}
+        for name, column in self.schema.columns.items():
+            if isinstance(column, IdColumn):
+                values[name] = fresh_ids(column.format, first_id, rows)
+        for name, modelled in self.schema.modelled.items():
+            cells = records[name].astype(np.int64)
+            gone = cells >= value_cells(modelled)
+            values[name] = _decode(modelled, np.where(gone, 0, cells), rng)
+            missing[name] = gone
+        return Table(self.schema, values, missing)
+
+    def is_ordered(self, attribute: str) -> bool:
+        """Whether neighbouring cells are near in meaning."""
+        column = self.schema.modelled[attribute]
+        return column.ordered if isinstance(column, CategoryColumn) else not isinstance(column, BooleanColumn)
+
+    def missing_cell(self, attribute: str) -> int | None:
+        """The cell that stands for a missing value."""
+        column = self.schema.modelled[attribute]
+        return value_cells(column) if column.missing else None
+
+    def labels(self, attribute: str) -> list[str]:
+        """One readable text per cell."""
+        column = self.schema.modelled[attribute]
+        texts = _labels(column)
+        return [*texts, _missing_label(texts)] if column.missing else texts
+
+    def midpoints(self, attribute: str) -> Floats:
+        """A number per cell, shape (cells,): the mean of the values it holds (a date's day number); the rank
+        for an ordered category, 0 and
+        1 for a boolean; NaN for the missing cell and for categories without order."""
+        column = self.schema.modelled[attribute]
+        middle = _midpoints(column)
+        return np.append(middle, np.nan) if column.missing else middle
+
+    def cell_bounds(self, attribute: str) -> tuple[Floats, Floats]:
+        """Smallest and largest value of each numeric cell, shape (cells,); NaN for texts and for missing."""
+        column = self.schema.modelled[attribute]
+        if isinstance(column, CategoryColumn | BooleanColumn):
+            nothing = np.full(self.domain[attribute], np.nan)
+            return nothing, nothing.copy()
+        low, high, scale = _extent(column)
+        pad = [np.nan] * column.missing
+        return np.append(low / scale, pad), np.append(high / scale, pad)
+
+
+def fresh_ids(form: str, first: int, count: int) -> NDArray[np.object_]:
+    """`count` ids from number `first` on. Raises DataError (D201) when the format has too few digits."""
+    digits = form.count("#")
+    if first + count - 1 >= 10**digits:
+        raise DataError(
+            "D201", f"{digits} digits are too few for {count:,} ids", "give the id's format more '#'"
+        )
+    before, after = form.split("#" * digits)
+    return np.array([f"{before}{i:0{digits}d}{after}" for i in range(first, first + count)], dtype=object)
+
+
+def _encode(column: Modelled, values: NDArray[Any]) -> NDArray[Any]:
+    match column:
+        case IntegerColumn() | DateColumn():
+            return np.searchsorted(column.starts, values, side="right") - 1
+        case NumberColumn():
+            return np.searchsorted(column.lower, values, side="right") - 1
+        case _:
+            return values
+
+
+def _extent(
+    column: IntegerColumn | DateColumn | NumberColumn,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    """First and last step of each cell, and steps per unit."""
+    if isinstance(column, NumberColumn):
+        starts, last = column.steps
+        scale = int(10**column.digits)
+    else:
+        starts, last, scale = column.starts, column.last, 1
+    return starts, np.append(starts[1:] - 1, last), scale
+
+
+def _decode(column: Modelled, cells: NDArray[np.int64], rng: np.random.Generator) -> NDArray[Any]:
+    match column:
+        case IntegerColumn() | DateColumn() | NumberColumn():
+            low, high, scale = _extent(column)
+            steps = rng.integers(low[cells], high[cells], endpoint=True)
+            # one correctly rounded division: the double that the decimal text reads as
+            return steps / scale if isinstance(column, NumberColumn) else steps
+        case CategoryColumn():
+            return cells.astype(np.int32)
+        case BooleanColumn():
+            return cells.astype(np.uint8)
+
+
+def _labels(column: Modelled) -> list[str]:
+    match column:
+        case CategoryColumn():
+            return list(column.values)
+        case BooleanColumn():
+            return list(column.texts)
+        case IntegerColumn():
+            low, high, _ = _extent(column)
+            return [_span(str(a), str(b)) for a, b in zip(low.tolist(), high.tolist(), strict=True)]
+        case DateColumn():
+            low, high, _ = _extent(column)
+            return [
+                _span(str(from_days(a)), str(from_days(b)))
+                for a, b in zip(low.tolist(), high.tolist(), strict=True)
+            ]
+        case NumberColumn():
+            low, high, scale = _extent(column)
+            pairs = zip((low / scale).tolist(), (high / scale).tolist(), strict=True)
+            return [_span(_number(a, column.digits), _number(b, column.digits)) for a, b in pairs]
+
+
+def _span(low: str, high: str) -> str:
+    return low if low == high else f"{low} to {high}"
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}".rstrip("0").rstrip(".") if digits else f"{value:.0f}"
+
+
+def _missing_label(texts: list[str]) -> str:
+    return "missing" if "missing" not in texts else "(missing)"
+
+
+def _midpoints(column: Modelled) -> Floats:
+    match column:
+        case IntegerColumn() | DateColumn() | NumberColumn():
+            low, high, scale = _extent(column)
+            return (low.astype(np.float64) + high) / (2 * scale)
+        case CategoryColumn():
+            return (
+                np.arange(len(column.values), dtype=np.float64)
+                if column.ordered
+                else np.full(len(column.values), np.nan)
+            )
+        case BooleanColumn():
+            return np.array([0.0, 1.0])

@@ -1,0 +1,7 @@
+"""Tables in and out: where files and frames are met, and checked against the schema."""
+
+from dpsynth.table.core import Table
+from dpsynth.table.reading import read_table
+from dpsynth.table.writing import write_table
+
+__all__ = ["Table", "read_table", "write_table"]

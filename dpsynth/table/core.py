@@ -1,0 +1,97 @@
+"""Table: a checked table in memory, one array per column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dpsynth.columns import BooleanColumn, CategoryColumn, DateColumn, IntegerColumn, Modelled, NumberColumn
+from dpsynth.schema import Schema
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Rows that fit `schema`; private when they were read, free when they were decoded from a model.
+
+    `values` has one array of shape (rows,) per column that is not dropped: integer int64, number float64,
+    date int64 (days since 1970-01-01), category int32 (position in the schema's values), boolean uint8, id
+    object (text). `missing` has a boolean array for each modelled column; where it is set, the value is a
+    filler. `units` are codes 0, 1, 2, ... of the unit column (None when a unit is a row), `unit_labels` their
+    texts by code.
+    """
+
+    schema: Schema
+    values: Mapping[str, Array]
+    missing: Mapping[str, NDArray[np.bool_]]
+    units: NDArray[np.int64] | None = None
+    unit_labels: Array | None = None
+
+    def __len__(self) -> int:
+        return len(next(iter(self.values.values()))) if self.values else 0
+
+    def take(self, index: Array | slice) -> Table:
+        """The chosen rows (an index array, a boolean mask or a slice)."""
+        return Table(
+            self.schema,
+            {name: array[index] for name, array in self.values.items()},
+            {name: array[index] for name, array in self.missing.items()},
+            None if self.units is None else self.units[index],
+            self.unit_labels,
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """A frame in the form that the schema declares, columns in its order.
+
+        Types follow from the schema alone, never from the rows: int64, or Int64 where values may be missing;
+        float64; text; booleans as declared (texts, else bool or nullable boolean); dates as datetime64.
+        """
+        columns: dict[str, Any] = {}
+        for name in self.schema.written:
+            if name in self.values:
+                column = self.schema.modelled.get(name)
+                array = self.values[name]
+                columns[name] = array if column is None else _series(column, array, self.missing[name])
+        return pd.DataFrame(columns, index=pd.RangeIndex(len(self)))
+
+
+def _series(column: Modelled, array: Array, missing: NDArray[np.bool_]) -> Any:
+    if isinstance(column, BooleanColumn):
+        return _truths(column, array, missing)
+    match column:
+        case IntegerColumn():
+            return _integers(array, missing, column.missing)
+        case NumberColumn():
+            return np.where(missing, np.nan, array)
+        case DateColumn():
+            days = array.astype("datetime64[D]").astype("datetime64[s]")
+            return np.where(missing, np.datetime64("NaT", "s"), days)
+        case CategoryColumn(written="integer"):
+            numbers = np.array([int(value) for value in column.values], dtype=np.int64)
+            return _integers(numbers[array], missing, column.missing)
+        case CategoryColumn():
+            return _texts(column.values, array, missing)
+
+
+def _truths(column: BooleanColumn, array: Array, missing: NDArray[np.bool_]) -> Any:
+    if column.true_value is not None:
+        return _texts(column.texts, array, missing)
+    truth = array.astype(bool)
+    return pd.arrays.BooleanArray(truth, missing.copy()) if column.missing else truth
+
+
+def _integers(array: Array, missing: NDArray[np.bool_], nullable: bool) -> Any:
+    return (
+        pd.arrays.IntegerArray(array.astype(np.int64), missing.copy()) if nullable else array.astype(np.int64)
+    )
+
+
+def _texts(texts: tuple[str, ...], array: Array, missing: NDArray[np.bool_]) -> Any:
+    known = np.array([*texts, None], dtype=object)
+    return pd.Series(known[np.where(missing, len(texts), array)], dtype="str")

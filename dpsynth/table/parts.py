@@ -1,0 +1,88 @@
+"""Where rows come from: parts, each a set of Arrow columns that knows its rows' places in the source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dpsynth.columns import Column, DropColumn, IdColumn
+from dpsynth.errors import DataError
+from dpsynth.schema import Schema
+
+Arrow = Any
+"""A pyarrow.ChunkedArray."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Columns of equal length, and where row i (from 0) stands: ``line 812``, ``row 811 of b.parquet``."""
+
+    columns: Mapping[str, Arrow]
+    rows: int
+    place: Callable[[int], str]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which columns a source must, may and must not have."""
+
+    needed: tuple[str, ...]
+    """Read when there, an error when not."""
+    optional: frozenset[str]
+    """Among them, those that may lack."""
+    ignored: frozenset[str]
+
+    @classmethod
+    def of(cls, schema: Schema, require_unit: bool) -> Wanted:
+        kept = [name for name, column in schema.columns.items() if not isinstance(column, DropColumn)]
+        unit = schema.unit.column
+        if unit is not None and unit not in kept:
+            kept.append(unit)
+        ids = {name for name in kept if _is_id(schema.columns.get(name))}
+        dropped = frozenset(schema.columns) - set(kept)
+        return cls(tuple(kept), frozenset() if require_unit else frozenset(ids), dropped)
+
+    def check(self, names: Sequence[str]) -> list[str]:
+        """The columns to read. Raises DataError for one too many, too few, or twice (D103 to D105)."""
+        seen: set[str] = set()
+        for position, name in enumerate(names, 1):
+            if name in seen:
+                raise DataError(
+                    "D105",
+                    f"column {position} has the name of an earlier one: {_names([name])}",
+                    "rename one of them",
+                )
+            seen.add(name)
+        lacking = [name for name in self.needed if name not in seen and name not in self.optional]
+        extra = [name for name in names if name not in self.needed and name not in self.ignored]
+        if len(lacking) == len(self.needed) > 0:
+            # without a header line these "names" would be somebody's values: they are not repeated
+            raise DataError(
+                "D104",
+                f"none of the {len(lacking)} declared columns is in the data",
+                "is the first line a header, and the delimiter the declared one (data: csv: {delimiter: ';'})?",
+            )
+        if lacking:
+            also = f"; the data has {_names(extra)}, which the schema lacks" if extra else ""
+            raise DataError(
+                "D104", f"the data lacks {_names(lacking)}{also}", "correct the schema or the data"
+            )
+        if extra:
+            raise DataError(
+                "D103", f"the schema lacks {_names(extra)}", "declare it, or mark it with type: drop"
+            )
+        return [name for name in self.needed if name in seen]
+
+
+def _is_id(column: Column | None) -> bool:
+    return column is None or isinstance(column, IdColumn)
+
+
+def _names(names: Sequence[str], shown: int = 5) -> str:
+    """Header names for an error: shortened, counted."""
+    listed = ", ".join(f"'{name[:40]}'" if name else "a column without a name" for name in names[:shown])
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return (
+        ("column " if len(names) == 1 and names[0] else "columns " if len(names) > 1 else "") + listed + more
+    )

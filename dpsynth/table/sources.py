@@ -1,0 +1,165 @@
+"""Files, folders and frames -> parts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dpsynth.errors import DataError
+from dpsynth.schema import CsvFormat
+from dpsynth.table.csv_source import read_csv
+from dpsynth.table.csv_source import read_header as csv_header
+from dpsynth.table.parts import Part, Wanted
+
+Source = Any
+"""A path (str or PathLike: csv, csv.gz, parquet, a folder or pattern of parquet files), a sequence of paths,
+a pandas frame,
+a pyarrow Table or RecordBatch, or anything that offers its columns as an Arrow stream (polars, DuckDB)."""
+
+_CSV = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
+_PARQUET = (".parquet", ".pq")
+
+
+def parts(source: Source, form: CsvFormat, wanted: Wanted) -> Iterator[Part]:
+    """Raises DataError for what cannot be read (D101, D102, D109) or has other columns (D103 to D105)."""
+    if isinstance(source, pd.DataFrame):
+        yield _from_pandas(source, wanted)
+    elif isinstance(source, str | os.PathLike):
+        yield from _from_files(_files(source), form, wanted)
+    elif isinstance(source, Sequence) and source and all(isinstance(s, str | os.PathLike) for s in source):
+        yield from _from_files([file for s in source for file in _files(s)], form, wanted)
+    else:
+        yield _from_arrow(_arrow_table(source), wanted, "")
+
+
+def header(source: Source, form: CsvFormat) -> list[str]:
+    """Column names only."""
+    if isinstance(source, pd.DataFrame):
+        return _frame_names(source)
+    if isinstance(source, str | os.PathLike):
+        file = _files(source)[0]
+        return csv_header(file, form) if _is(file, _CSV) else list(_parquet_names(file))
+    return list(_arrow_table(source).column_names)
+
+
+def _files(source: str | os.PathLike[str]) -> list[Path]:
+    text = os.fspath(source)
+    path = Path(text)
+    try:
+        if path.is_dir():
+            found = sorted(file for file in path.iterdir() if _is(file, _PARQUET))
+            if not found:
+                raise DataError(
+                    "D101", f"the folder {path} holds no parquet file", "name a csv file in it, or the files"
+                )
+            return found
+        if any(c in path.name for c in "*?[") and not path.exists():
+            found = sorted(path.parent.glob(path.name))
+            if not found:
+                raise DataError("D101", f"no file matches {path}", "check the path")
+            return found
+        if not path.exists():
+            raise DataError(
+                "D101", f"{path} does not exist", "check the path; it is relative to the project file"
+            )
+    except (OSError, ValueError, NotImplementedError):
+        raise DataError("D101", "the path of the data cannot be used", "check it") from None
+    return [path]
+
+
+def _from_files(files: list[Path], form: CsvFormat, wanted: Wanted) -> Iterator[Part]:
+    for file in files:
+        name = f" of {file.name}" if len(files) > 1 else ""
+        try:
+            yield _from_file(file, form, wanted, name)
+        except OSError as error:
+            reason = error.strerror or "unreadable"
+            raise DataError(
+                "D101", f"{file} cannot be read ({reason})", "check the path and its rights"
+            ) from None
+
+
+def _from_file(file: Path, form: CsvFormat, wanted: Wanted, name: str) -> Part:
+    if _is(file, _CSV):
+        part = read_csv(file, form, wanted)
+        return Part(part.columns, part.rows, lambda row: part.place(row) + name)
+    if _is(file, _PARQUET):
+        return _from_arrow(_read_parquet(file, wanted), wanted, name)
+    raise DataError(
+        "D101", f"{file.name} is neither csv nor parquet by its name", "name it .csv, .csv.gz or .parquet"
+    )
+
+
+def _is(file: Path, suffixes: tuple[str, ...]) -> bool:
+    return file.name.lower().endswith(suffixes)
+
+
+def _parquet_names(file: Path) -> list[str]:
+    try:
+        return list(pq.read_schema(file).names)
+    except (pa.ArrowException, ValueError):
+        raise DataError("D109", f"{file.name} is not a readable parquet file", "write it again") from None
+
+
+def _read_parquet(file: Path, wanted: Wanted) -> Any:
+    try:
+        return pq.ParquetFile(file).read(columns=wanted.check(_parquet_names(file)))
+    except (pa.ArrowException, ValueError):
+        raise DataError("D109", f"{file.name} is not a readable parquet file", "write it again") from None
+
+
+def _arrow_table(source: Source) -> Any:
+    if isinstance(source, pa.Table):
+        return source
+    try:
+        if isinstance(source, pa.RecordBatch):
+            return pa.Table.from_batches([source])
+        if hasattr(source, "__arrow_c_stream__"):
+            return pa.table(source)
+    except (pa.ArrowException, ValueError, TypeError):
+        pass
+    raise DataError(
+        "D101", f"a {type(source).__name__} is not a table", "pass a path, a data frame or an Arrow table"
+    )
+
+
+def _from_arrow(table: Any, wanted: Wanted, name: str) -> Part:
+    read = wanted.check(table.column_names)
+    if table.num_rows == 0:
+        raise DataError("D102", f"the table{name} has no rows", "is it the right one?")
+    return Part(
+        {column: table[column] for column in read}, table.num_rows, lambda row: f"row {row + 1}{name}"
+    )
+
+
+def _frame_names(frame: pd.DataFrame) -> list[str]:
+    if frame.columns.nlevels > 1:
+        raise DataError("D105", "the frame's columns have several levels", "flatten them to plain names")
+    return [str(name).strip() for name in frame.columns]
+
+
+def _from_pandas(frame: pd.DataFrame, wanted: Wanted) -> Part:
+    names = _frame_names(frame)
+    read = wanted.check(names)
+    if len(frame) == 0:
+        raise DataError("D102", "the frame has no rows", "is it the right one?")
+    columns = {name: _series_to_arrow(frame.iloc[:, names.index(name)]) for name in read}
+    return Part(columns, len(frame), lambda row: f"row {row + 1}")
+
+
+def _series_to_arrow(series: Any) -> Any:
+    try:
+        array = pa.array(series, from_pandas=True)
+    except (pa.ArrowException, ValueError, TypeError, OverflowError, AttributeError):
+        # a column of mixed objects: its texts
+        gone = series.isna().to_numpy(dtype=bool)
+        array = pa.array(
+            [None if m else str(v) for v, m in zip(series, gone, strict=True)], type=pa.large_string()
+        )
+    return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])

@@ -1,0 +1,101 @@
+"""write_table: a frame to csv or parquet, whole or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dpsynth.columns import DateColumn
+from dpsynth.errors import DataError
+from dpsynth.schema import CsvFormat, Schema
+
+
+def write_table(frame: pd.DataFrame, path: str | os.PathLike[str], schema: Schema | None = None) -> Path:
+    """Write by suffix (.csv, .csv.gz, .parquet), in the schema's own form where one is given, and replace
+    `path` at once.
+
+    Raises DataError: D121 when the disk is full or the folder cannot be written, D122 for another suffix. An
+    existing file stays as it was until the new one is complete.
+    """
+    target = Path(path)
+    name = target.name.lower()
+    if name.endswith((".parquet", ".pq")):
+        payload = _parquet(frame)
+    elif name.endswith((".csv", ".csv.gz")):
+        payload = _csv(frame, schema, compress=name.endswith(".gz"))
+    else:
+        raise DataError(
+            "D122",
+            f"{target.name} names no format that can be written",
+            "end it in .csv, .csv.gz or .parquet",
+        )
+    replace_file(target, payload)
+    return target
+
+
+def replace_file(target: Path, payload: bytes) -> None:
+    """Atomically: a temporary file beside it, synced, then renamed. Raises DataError (D121)."""
+    temporary: str | None = None
+    try:
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:40]}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, target)
+        temporary = None
+    except OSError as error:
+        raise DataError(
+            "D121", f"{target} cannot be written ({error.strerror or 'unwritable'})", "check space and rights"
+        ) from None
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    out = io.BytesIO()
+    # the frame's index and pandas notes are no part of the table
+    pq.write_table(pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None), out)
+    return out.getvalue()
+
+
+def _csv(frame: pd.DataFrame, schema: Schema | None, compress: bool) -> bytes:
+    form = schema.csv if schema else CsvFormat()
+    marker = schema.missing_values[0] if schema and schema.missing_values else ""
+    text = _dates_as_text(frame, schema).to_csv(
+        index=False,
+        sep=form.delimiter,
+        decimal=form.decimal,
+        quotechar=form.quote,
+        na_rep=marker,
+        lineterminator="\n",
+    )
+    try:
+        data = text.encode(form.encoding)
+    except UnicodeEncodeError:
+        raise DataError(
+            "D122", f"a name or category cannot be written in {form.encoding}", "declare encoding: utf-8"
+        ) from None
+    return gzip.compress(data, compresslevel=6, mtime=0) if compress else data
+
+
+def _dates_as_text(frame: pd.DataFrame, schema: Schema | None) -> pd.DataFrame:
+    dates = {
+        name: column.format
+        for name, column in (schema.columns if schema else {}).items()
+        if isinstance(column, DateColumn)
+    }
+    return frame.assign(
+        **{name: frame[name].dt.strftime(form) for name, form in dates.items() if name in frame}
+    )
