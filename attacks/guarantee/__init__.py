@@ -1,0 +1,1 @@
+"""Empirical epsilon: what one output proves about the promise."""

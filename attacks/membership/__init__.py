@@ -1,0 +1,1 @@
+"""Was this person's row in the training data?"""

@@ -1,0 +1,1 @@
+"""Whose row is this? Nearest neighbours and links between files."""

@@ -1,0 +1,137 @@
+"""What the suite found, as one value: a verdict, in words, with everything it rests on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from attacks.evaluate import EVERYONE, AttackResult
+from attacks.stats import roc_points
+from attacks.threat import Claim, Mask
+
+VIOLATION = "VIOLATION"
+LEAK = "LEAK"
+NO_EVIDENCE = "NO EVIDENCE FROM THESE ATTACKS"
+INCONCLUSIVE = "INCONCLUSIVE"
+
+
+@dataclass(frozen=True)
+class ControlResult:
+    """One planted output: what the attacks should see in it and what they saw."""
+
+    name: str
+    kind: str  # "positive" (must be caught), "negative" (must raise no alarm), "blind spot" (shown only)
+    share: float | None  # copied share of its rows
+    seen: bool
+    passed: bool
+    best_attack: str
+    adjusted_p: float
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "control": self.name, "kind": self.kind, "copied_share": self.share, "seen": self.seen, "passed": self.passed,
+            "best_attack": self.best_attack, "adjusted_p_value": self.adjusted_p,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class SuiteResult:
+    """Verdict, bound, attacks and controls. Internal: it was computed from real rows.
+
+    `bound`: for a LEAK, "within" what the claim allows or "none claimed"; else None. `smallest_share`: the
+    smallest copied share of the rows that a planted leak shows these attacks would have seen.
+    """
+
+    verdict: str
+    headline: str
+    bound: str | None
+    claim: Claim | None
+    entity: str
+    members: int
+    controls_held_out: int
+    attacks: tuple[AttackResult, ...]
+    controls: tuple[ControlResult, ...]
+    smallest_share: float | None
+    split_is_random: bool
+    warnings: tuple[str, ...] = ()
+    member: Mask = field(default_factory=lambda: np.zeros(0, bool), repr=False)
+
+    @property
+    def worst(self) -> AttackResult | None:
+        """The attack with the smallest p-value; among equals the one with the largest area."""
+        return min(self.attacks, key=lambda a: (a.adjusted_p, -a.auc.value), default=None)
+
+    @property
+    def epsilon_at_least(self) -> float | None:
+        """The best lower bound on epsilon over all attacks (99 %, all attacks counted)."""
+        return max((a.bound.epsilon for a in self.attacks if a.bound), default=None)
+
+    def as_json(self) -> dict[str, Any]:
+        worst = self.worst
+        return {
+            "verdict": self.verdict,
+            "headline": self.headline,
+            "bound": self.bound,
+            "claim": {"epsilon": self.claim.epsilon, "delta": self.claim.delta} if self.claim else None,
+            "unit": self.entity,
+            "members": self.members,
+            "controls_held_out": self.controls_held_out,
+            "split_is_random": self.split_is_random,
+            "worst_attack": worst.label if worst else None,
+            "epsilon_at_least": self.epsilon_at_least,
+            "smallest_copied_share_seen": self.smallest_share,
+            "attacks": [a.as_json() for a in self.attacks],
+            "controls": [c.as_json() for c in self.controls],
+            "warnings": list(self.warnings),
+        }
+
+    def scores(self) -> pd.DataFrame:
+        """Internal: one line per unit, whether it is a member, and each attack's score."""
+        frame = pd.DataFrame({"member": self.member})
+        for attack in self.attacks:
+            if attack.group == EVERYONE:
+                frame[attack.name] = attack.scores
+        return frame
+
+    def roc(self) -> pd.DataFrame:
+        """Points of every attack's ROC curve: attack, fpr, tpr, and what the claim allows at most."""
+        parts = []
+        for attack in self.attacks:
+            if attack.group == EVERYONE:
+                fpr, tpr = roc_points(attack.scores, self.member)
+                parts.append(pd.DataFrame({"attack": attack.name, "fpr": fpr, "tpr": tpr}))
+        frame = (
+            pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["attack", "fpr", "tpr"])
+        )
+        allowed = [self.claim.tpr(f) for f in frame["fpr"]] if self.claim else [np.nan] * len(frame)
+        return frame.assign(claim_allows_at_most=allowed)
+
+    def __str__(self) -> str:
+        lines = [self.verdict, self.headline, ""]
+        head = f"{'attack':<34} {'AUC [95 %]':<22} {'TPR at 1 % FPR':<22} {'allowed':<8} {'p (Holm)':<9} epsilon >="
+        lines += [head] + [_line(attack) for attack in self.attacks] if self.attacks else []
+        lines += (
+            [""] + [f"{c.kind} control, {c.name}: {_seen(c)}" for c in self.controls] if self.controls else []
+        )
+        lines += [f"note: {warning}" for warning in self.warnings]
+        return "\n".join(lines)
+
+
+def _line(attack: AttackResult) -> str:
+    rate = next(r for r in attack.rates if r.fpr == 0.01)
+    shown = str(rate.rate) if rate.rate else "too few controls"
+    allowed = f"{rate.allowed:.3f}" if rate.allowed is not None else "-"
+    epsilon = f"{attack.bound.epsilon:.2f}" if attack.bound else "-"
+    return (
+        f"{attack.label:<34} {attack.auc!s:<22} {shown:<22} {allowed:<8} {attack.adjusted_p:<9.3g} {epsilon}"
+    )
+
+
+def _seen(control: ControlResult) -> str:
+    what = f"seen by '{control.best_attack}'" if control.seen else "not seen"
+    if control.kind == "blind spot":
+        return f"{what} (shown as what such attacks cannot see)"
+    return f"{what} ({'as it must' if control.passed else 'CONTROL FAILED'})"

@@ -1,0 +1,242 @@
+"""The game: what the attacker holds, who is a member, who is a control, what was claimed.
+
+An attack gets a `View`: the synthetic rows and the candidates' rows, never who is who. That is what makes a
+permutation of members and controls an exact test of it, whatever the attack computes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attacks.kernels import Bytes, nearest
+from dpsynth.domain import Clique
+from dpsynth.records import Records
+
+Floats = NDArray[np.float64]
+Index = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+Hashes = NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the producer promised: (epsilon, delta) differential privacy for one unit."""
+
+    epsilon: float
+    delta: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (self.epsilon >= 0 and 0 <= self.delta < 1):
+            raise ValueError("a claim has epsilon >= 0 and 0 <= delta < 1")
+
+    def tpr(self, fpr: float) -> float:
+        """Largest true-positive rate at this false-positive rate (Kairouz, Oh and Viswanath 2015)."""
+        if self.epsilon > 500:
+            return 1.0
+        grow = math.exp(self.epsilon)
+        return min(1.0, grow * fpr + self.delta, 1.0 - (1.0 - self.delta - fpr) / grow if fpr < 1 else 1.0)
+
+    def auc(self) -> float:
+        """Largest area under the ROC curve: the area under `tpr`, two straight pieces and a corner."""
+        if self.epsilon > 500:
+            return 1.0
+        grow = math.exp(self.epsilon)
+        corner = (1.0 - self.delta) / (1.0 + grow)
+        top = self.tpr(corner)
+        rise = corner * (self.delta + top) / 2.0
+        flat = (1.0 - self.delta - corner) * (top + 1.0) / 2.0
+        return min(1.0, rise + flat + self.delta)
+
+    def __str__(self) -> str:
+        return f"epsilon {self.epsilon:g}, delta {self.delta:g}"
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """One table as the attacks see it, three ways.
+
+    `cells`: the schema's public cells; `fine`: up to 256 levels a column, in the order of its values, shape
+    (n, columns); `hashes`: one 64-bit hash per value as it was given, shape (n, columns).
+    """
+
+    cells: Records
+    fine: Bytes
+    hashes: Hashes
+
+    def __len__(self) -> int:
+        return len(self.fine)
+
+    def take(self, index: NDArray[Any]) -> Rows:
+        return Rows(self.cells.take(index), self.fine[index], self.hashes[index])
+
+    @cached_property
+    def keys(self) -> Hashes:
+        """One hash per row of the values as given."""
+        return np.bitwise_xor.reduce(self.hashes, axis=1)
+
+    @cached_property
+    def cell_hashes(self) -> Hashes:
+        """One hash per cell, shape (n, columns)."""
+        return hash_columns([column.astype(np.uint64) for column in self.cells.columns])
+
+    @classmethod
+    def of_records(cls, records: Records, ordered: Mask) -> Rows:
+        """Rows whose values are their cells; ordered attributes are spread over 0 .. 255."""
+        fine = np.empty((len(records), len(ordered)), np.uint8)
+        hashes = hash_columns([column.astype(np.uint64) for column in records.columns])
+        for i, (column, size) in enumerate(zip(records.columns, records.domain.sizes, strict=True)):
+            if ordered[i]:
+                fine[:, i] = (column.astype(np.int64) * 255) // max(1, size - 1)
+            else:
+                fine[:, i] = column if size <= 256 else (hashes[:, i] >> np.uint64(56)).astype(np.uint8)
+        return cls(records, fine, hashes)
+
+
+def concatenate(parts: list[Rows]) -> Rows:
+    domain = parts[0].cells.domain
+    columns = tuple(np.concatenate([p.cells.columns[i] for p in parts]) for i in range(len(domain)))
+    cells = Records(domain, columns)
+    return Rows(cells, np.concatenate([p.fine for p in parts]), np.concatenate([p.hashes for p in parts]))
+
+
+def hash_columns(columns: list[Hashes]) -> Hashes:
+    """64-bit hashes that differ between columns (splitmix64's finalizer, one constant per column)."""
+    out = np.empty((len(columns[0]) if columns else 0, len(columns)), np.uint64)
+    for i, column in enumerate(columns):
+        word = column.astype(np.uint64) + np.uint64(((i + 1) * 0x9E3779B97F4A7C15) & (2**64 - 1))
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            word = (word ^ (word >> np.uint64(shift))) * np.uint64(factor)
+        out[:, i] = word ^ (word >> np.uint64(31))
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """All rows of all candidate units, in the order of their units.
+
+    `unit` (rows,): 0 .. units - 1, not descending, no unit without a row. `ordered` (columns,): whether
+    neighbouring codes of the column are close.
+    """
+
+    rows: Rows
+    unit: Index
+    ordered: Mask
+
+    def __post_init__(self) -> None:
+        steps = np.diff(self.unit)
+        if len(self.unit) != len(self.rows) or len(self.unit) == 0 or self.unit[0] != 0:
+            raise ValueError("one unit per row, numbered from 0")
+        if len(steps) and (steps.min() < 0 or steps.max() > 1):
+            raise ValueError("units must be in order and without gaps")
+
+    @property
+    def units(self) -> int:
+        return int(self.unit[-1]) + 1
+
+    @cached_property
+    def first(self) -> Index:
+        """First row of each unit."""
+        return np.searchsorted(self.unit, np.arange(self.units)).astype(np.int64)
+
+    @cached_property
+    def last(self) -> Index:
+        """One past the last row of each unit."""
+        return np.append(self.first[1:], len(self.unit)).astype(np.int64)
+
+    def best(self, row_scores: NDArray[Any]) -> Floats:
+        """A unit's score: the largest over its rows."""
+        return np.asarray(np.maximum.reduceat(np.asarray(row_scores, np.float64), self.first))
+
+    def total(self, row_scores: NDArray[Any]) -> Floats:
+        """A unit's score: the sum over its rows."""
+        return np.asarray(np.add.reduceat(np.asarray(row_scores, np.float64), self.first))
+
+    def rows_of(self, units: Mask) -> Mask:
+        """Which rows belong to the chosen units."""
+        return np.asarray(units[self.unit])
+
+    def take(self, units: Mask) -> Candidates:
+        """Only the chosen units, renumbered in the same order."""
+        keep = self.rows_of(units)
+        number = np.cumsum(units) - 1
+        return Candidates(self.rows.take(keep), number[self.unit[keep]].astype(np.int64), self.ordered)
+
+    @cached_property
+    def neighbour_distance(self) -> NDArray[np.uint16]:
+        """Per row: distance to the closest row of any other candidate unit."""
+        own = (self.first[self.unit], self.last[self.unit])
+        return nearest(self.rows.fine, self.rows.fine, self.ordered, skip=own)[:, 0]
+
+    @cached_property
+    def isolation(self) -> Floats:
+        """Per unit: how far its loneliest row is from everybody else's rows."""
+        return self.best(self.neighbour_distance)
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What the attacker holds. `prior`: the share of candidate units that were in the training data."""
+
+    synthetic: Rows
+    candidates: Candidates
+    prior: float
+    cliques: tuple[Clique, ...] | None = None  # the marginals that the generator measured, when known
+
+    @property
+    def has_finer_values(self) -> bool:
+        """Whether some row's values say more than its cells."""
+        rows = self.candidates.rows
+        return len(np.unique(rows.keys)) > len(np.unique(np.bitwise_xor.reduce(rows.cell_hashes, axis=1)))
+
+
+@dataclass(frozen=True, eq=False)
+class Game:
+    """A view and its truth: `member[u]` says whether unit u was in the training data.
+
+    `coin`: the probability with which each unit, by a coin of its own, was held out; None when not declared.
+    `split_is_random`: whether anything but chance decided who was held out.
+    """
+
+    view: View
+    member: Mask
+    claim: Claim | None
+    split_is_random: bool = True
+    coin: float | None = None
+    entity: str = "row"
+    groups: dict[str, Mask] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.member) != self.view.candidates.units:
+            raise ValueError("one truth per unit")
+
+    @property
+    def members(self) -> int:
+        return int(self.member.sum())
+
+    @property
+    def controls(self) -> int:
+        return int((~self.member).sum())
+
+    def on(self, synthetic: Rows) -> Game:
+        """The same game about another synthetic table."""
+        return replace(self, view=replace(self.view, synthetic=synthetic))
+
+
+class Attack(Protocol):
+    """One score per candidate unit, larger for "was in the training data". It never sees who is who."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def knows(self) -> str:
+        """What the attacker holds and looks for, in words."""
+        ...
+
+    def __call__(self, view: View, rng: np.random.Generator) -> Floats: ...
