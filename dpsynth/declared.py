@@ -139,7 +139,9 @@ def plain_path(path: Sequence[str | int]) -> Path:
 def _place(path: Sequence[str | int], lines: Mapping[Path, int]) -> str:
     steps = plain_path(path)
     line = lines.get(_known(steps, lines)) if lines else None
-    where = describe(steps) if steps or lines else ""
+    if not steps:
+        return ""
+    where = describe(steps)
     if len(steps) >= 2 and steps[0] == "columns":
         where = f"column '{steps[1]}'" + (f": {describe(steps[2:])}" if len(steps) > 2 else "")
     return f"{where} (line {line})" if line else where
@@ -156,6 +158,8 @@ def _explain(detail: Any, model: type[BaseModel]) -> tuple[str, str, str]:
         return "S114", "is out of range", f"it must be {word} {context[limit]:g}"
     if kind in ("extra_forbidden", "missing", "union_tag_not_found", "union_tag_invalid", "literal_error"):
         return _explain_choice(detail, kind, context, model)
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return "S112", "is not a group of entries", "write key: value lines under it, or {key: value, ...}"
     return "S112", "has the wrong form", str(detail["msg"]).lower()
 
 
@@ -193,28 +197,22 @@ def _keys(path: Sequence[str | int], model: type[BaseModel]) -> list[str]:
     here: Any = model
     for step in path[:-1]:
         here = _descend(here, step)
-    fields = getattr(here, "model_fields", {})
-    return [field.alias or name for name, field in fields.items()]
+    models = [option for option in _options(here) if hasattr(option, "model_fields")]
+    return list(models[0].model_fields) if models else []
 
 
 def _descend(here: Any, step: str | int) -> Any:
-    field = getattr(here, "model_fields", {}).get(step)
-    if field is not None:
-        return field.annotation
+    """What a key leads to: a field's type, the alternative that a tag chose, or (a name in a mapping) itself."""
     for option in _options(here):
-        tag = getattr(option, "model_fields", {}).get("type")
-        if tag is not None and tag.default == step:
+        fields = getattr(option, "model_fields", {})
+        if step in fields:
+            return fields[step].annotation
+        if "type" in fields and fields["type"].default == step:
             return option
-        if step in getattr(option, "model_fields", {}):
-            return option.model_fields[step].annotation
-    options = _options(here)
-    return options[-1] if options and not hasattr(here, "model_fields") else here
+    return here
 
 
 def _options(annotation: Any) -> list[Any]:
     """Models and types inside ``X | None``, ``dict[str, X]``, ``Annotated[X, ...]``, flattened."""
     inner = getattr(annotation, "__args__", ())
-    if not inner:
-        value = getattr(annotation, "__value__", None)
-        return _options(value) if value is not None else [annotation]
-    return [option for part in inner for option in _options(part)]
+    return [option for part in inner for option in _options(part)] if inner else [annotation]

@@ -1,0 +1,203 @@
+"""The project file, one YAML for the whole job: public facts, promise, method, audit, human fields."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+
+from dpsynth import strict_yaml
+from dpsynth.budget import Budget
+from dpsynth.columns import Column
+from dpsynth.declared import Declared, Fault, Finite, Text, Whole, validate
+from dpsynth.errors import SchemaError
+from dpsynth.schema import DataSpec, Schema, as_mapping, build, read_text
+
+Method = Literal["independent", "privbayes", "mst", "tree", "aim", "network", "gan"]
+HUMAN_FIELDS = ("purpose", "recipient", "lawful_basis", "prohibited_uses", "contact")
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Fault("S112", "is not a number", "write a plain number such as 1.0 or 1.0e-9")
+    return float(value) if abs(value) < 1e300 or math.isnan(value) else math.inf
+
+
+# whether a number makes sense as a promise is for Budget to say, with the exit code of a refused budget
+_Promised = Annotated[float, BeforeValidator(_number)]
+
+
+class PromiseSpec(Declared):
+    """What the ledger promises the population of units over all its runs."""
+
+    model_config = ConfigDict(allow_inf_nan=True)
+    epsilon: _Promised
+    delta: _Promised
+
+    @property
+    def budget(self) -> Budget:
+        return Budget(self.epsilon, self.delta)
+
+
+class BudgetSpec(Declared):
+    """What this run would cost alone, and the account that it charges. Neither number has a default."""
+
+    model_config = ConfigDict(allow_inf_nan=True)
+    epsilon: _Promised | None = None
+    delta: _Promised | None = None
+    ledger: Text | None = None
+    dataset: Text | None = None
+    promise: PromiseSpec | None = None
+
+
+class Workload(Declared):
+    """What the synthetic rows are for."""
+
+    target: Text | None = None
+    pairs: Literal["all"] | tuple[tuple[Text, Text], ...] = "all"
+
+
+class GeneratorSpec(Declared):
+    """`rows` is how many synthetic rows to draw: a declared number, never that of the data."""
+
+    method: Method = "mst"
+    max_cells: Annotated[Finite, Field(ge=100, le=1e9)] = 5.0e6
+    rows: Annotated[Whole, Field(ge=1, le=1_000_000_000)] | None = None
+    workload: Workload = Workload()
+
+
+class AuditSpec(Declared):
+    """`holdout`: the probability that a unit is kept out of the fit, as a control for the attacks."""
+
+    holdout: Annotated[Finite, Field(gt=0, le=0.5)] = 0.1
+    attacks: Literal["default"] = "default"
+    secrets: tuple[Text, ...] = ()
+    quasi_identifiers: tuple[Text, ...] = ()
+
+
+class ReleaseSpec(Declared):
+    """What only a person can say about a release."""
+
+    title: Text | None = None
+    purpose: Text | None = None
+    recipient: Text | None = None
+    lawful_basis: Text | None = None
+    prohibited_uses: tuple[Text, ...] = ()
+    contact: Text | None = None
+
+    @property
+    def lacking(self) -> list[str]:
+        """Fields that a release needs and that are empty."""
+        return [name for name in HUMAN_FIELDS if not _filled(getattr(self, name))]
+
+
+def _filled(value: str | tuple[str, ...] | None) -> bool:
+    return bool(value and any(part.strip(" .?") for part in ([value] if isinstance(value, str) else value)))
+
+
+class ProjectFile(Declared):
+    """The sections of the file, as written."""
+
+    version: Whole = 1
+    data: DataSpec
+    budget: BudgetSpec | None = None
+    columns: dict[str, Column]
+    generator: GeneratorSpec = GeneratorSpec()
+    audit: AuditSpec = AuditSpec()
+    release: ReleaseSpec = ReleaseSpec()
+
+    @model_validator(mode="after")
+    def _check(self) -> ProjectFile:
+        if self.version != 1:
+            raise Fault("S108", "the file is of another version than 1", "a newer dpsynth may read it")
+        modelled = [name for name, column in self.columns.items() if column.modelled]
+        _check_names("generator.workload", _workload_names(self.generator.workload), modelled)
+        _check_names("audit.secrets", self.audit.secrets, modelled)
+        _check_names("audit.quasi_identifiers", self.audit.quasi_identifiers, modelled)
+        return self
+
+
+def _workload_names(workload: Workload) -> list[str]:
+    pairs = [] if workload.pairs == "all" else [name for pair in workload.pairs for name in pair]
+    return [*pairs, workload.target] if workload.target else pairs
+
+
+def _check_names(where: str, names: Iterable[str], modelled: list[str]) -> None:
+    for name in names:
+        if name not in modelled:
+            raise Fault(
+                "S140", f"{where} names '{name[:40]}', which is no modelled column", "correct the name"
+            )
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project file that was read and checked; `folder` is where its relative paths begin."""
+
+    schema: Schema
+    data: DataSpec
+    budget: BudgetSpec | None
+    generator: GeneratorSpec
+    audit: AuditSpec
+    release: ReleaseSpec
+    folder: Path
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Project:
+        """Raises SchemaError with key path and line."""
+        return cls.from_yaml(read_text(path), Path(path).resolve().parent)
+
+    @classmethod
+    def from_yaml(cls, text: str | bytes, folder: Path | None = None) -> Project:
+        data, lines = strict_yaml.loads(text)
+        return cls._from_file(validate(ProjectFile, as_mapping(data), lines), folder)
+
+    @classmethod
+    def _from_file(cls, file: ProjectFile, folder: Path | None) -> Project:
+        return cls(
+            schema=build(file.data, file.columns),
+            data=file.data,
+            budget=file.budget,
+            generator=file.generator,
+            audit=file.audit,
+            release=file.release,
+            folder=folder or Path.cwd(),
+        )
+
+    @property
+    def data_path(self) -> Path:
+        """Raises SchemaError (S141) when the file names no data."""
+        if not self.data.path:
+            raise SchemaError(
+                "S141", "data.path is missing", "say where the rows are: data: {path: rows.csv}"
+            )
+        return self.folder / self.data.path
+
+    @property
+    def ledger_path(self) -> Path | None:
+        return self.folder / self.budget.ledger if self.budget and self.budget.ledger else None
+
+    def run_budget(self, epsilon: float | None = None, delta: float | None = None) -> Budget:
+        """What this run may spend; arguments replace the file's numbers.
+
+        Raises SchemaError (S142) when one is given nowhere, BudgetError when they are no promise.
+        """
+        found: Mapping[str, float | None] = {
+            "epsilon": epsilon if epsilon is not None or not self.budget else self.budget.epsilon,
+            "delta": delta if delta is not None or not self.budget else self.budget.delta,
+        }
+        for name, value in found.items():
+            if value is None:
+                fix = "there is no default: write budget: {epsilon: 1.0, delta: 1.0e-9} with your own numbers"
+                raise SchemaError("S142", f"budget.{name} is missing", fix)
+        return Budget(float(found["epsilon"] or 0), float(found["delta"] or 0))
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of the project file, for editors."""
+    return {"title": "dpsynth project", **ProjectFile.model_json_schema()}
