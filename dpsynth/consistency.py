@@ -42,6 +42,7 @@ class MeasuredClique:
     error_99: float
     distance: float
     explained: float
+    from_uniform: float
 
     @property
     def consistent(self) -> bool:
@@ -56,6 +57,7 @@ class MeasuredClique:
             "error_99": _short(self.error_99),
             "distance": _short(self.distance),
             "explained_by_noise": _short(self.explained),
+            "from_uniform": _short(self.from_uniform),
             "consistent": self.consistent,
         }
 
@@ -81,6 +83,10 @@ class Consistency:
         return float(np.mean([c.explained for c in self.cliques]))
 
     @property
+    def mean_from_uniform(self) -> float:
+        return float(np.mean([c.from_uniform for c in self.cliques]))
+
+    @property
     def consistent(self) -> int:
         """How many marginals the noise explains."""
         return sum(c.consistent for c in self.cliques)
@@ -94,6 +100,7 @@ class Consistency:
             "mean_expected_error": _short(self.mean_expected_error),
             "mean_distance": _short(self.mean_distance),
             "mean_explained_by_noise": _short(self.mean_explained),
+            "mean_from_uniform": _short(self.mean_from_uniform),
             "by_clique": [c.as_json() for c in self.cliques],
         }
 
@@ -174,6 +181,7 @@ def _measured(
         error_99=min(1.0, mean + above),
         distance=float(np.abs(synthetic - values / count).sum() / 2),
         explained=float(np.sqrt(noise**2 + drawing).sum() / 2) + above,
+        from_uniform=float(np.abs(synthetic - 1 / values.size).sum() / 2),
     )
 
 

@@ -144,12 +144,11 @@ def _ordered(encoding: Encoding, schema: Schema) -> dict[str, int]:
     """How many leading cells of each ordered attribute have an order (a missing value comes last and has
     none).
     """
-    found = {}
-    for attribute in encoding.domain.attributes:
-        column = schema.columns[attribute]
-        if column.type in {"integer", "number"} or (column.type == "category" and column.ordered):
-            found[attribute] = encoding.domain[attribute] - int(bool(column.missing))
-    return found
+    return {
+        attribute: encoding.domain[attribute] - int(schema.modelled[attribute].missing)
+        for attribute in encoding.domain.attributes
+        if encoding.is_ordered(attribute)
+    }
 
 
 def _targets(target: str | Sequence[str] | None, train: Table, pairs: MarginalErrors | None) -> list[str]:

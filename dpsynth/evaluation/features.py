@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from dpsynth.columns import BooleanColumn, CategoryColumn
 from dpsynth.table import Table
 
 Floats = NDArray[np.float64]
@@ -20,11 +21,11 @@ MOST_CATEGORIES = 60
 
 def learnable(table: Table) -> list[str]:
     """Columns that can be features or targets: everything modelled, nothing that only identifies."""
-    return [name for name in table.schema.columns if _kind(table, name) != "id"]
+    return list(table.schema.modelled)
 
 
 def is_class(table: Table, name: str) -> bool:
-    return _kind(table, name) in {"category", "boolean"}
+    return isinstance(table.schema.modelled[name], CategoryColumn | BooleanColumn)
 
 
 def features(
@@ -50,7 +51,7 @@ def targets(tables: Sequence[Table], name: str, reference: Table) -> tuple[list[
     if not is_class(reference, name):
         return [_with_nan(np.asarray(t.values[name], dtype=np.float64), t.missing[name]) for t in tables], 0
     ranks = _ranks(reference, name, MOST_CLASSES)
-    codes = [_with_nan(ranks[np.asarray(t.values[name])], t.missing[name]) for t in tables]
+    codes = [_with_nan(ranks[t.values[name]], t.missing[name]) for t in tables]
     return codes, int(ranks.max()) + 1
 
 
@@ -71,9 +72,5 @@ def _ranks(table: Table, name: str, most: int) -> Floats:
 
 
 def _codes(table: Table, name: str) -> int:
-    column = table.schema.columns[name]
-    return len(column.values) if column.type == "category" else 2
-
-
-def _kind(table: Table, name: str) -> str:
-    return str(table.schema.columns[name].type)
+    column = table.schema.modelled[name]
+    return len(column.values) if isinstance(column, CategoryColumn) else 2

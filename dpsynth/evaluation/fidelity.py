@@ -36,9 +36,7 @@ class CliqueError:
 
     clique: Clique
     error: float
-    redrawn: (
-        float  # as many rows as the synthetic table, drawn from the training rows themselves (mean of draws)
-    )
+    redrawn: float  # as many rows as the synthetic table, drawn one by one from the training rows (mean)
     heldout: float | None  # the held-out rows
     independent: float  # the training rows with every column shuffled: how strongly the columns are related
 
@@ -58,9 +56,9 @@ class MarginalErrors:
 
     `error`: synthetic against training rows; the interval says how far it would move with other units in the
     training table and another sample of the same model. `redrawn`: as many rows as the synthetic table has,
-    drawn from the training units: what a perfect generator of independent rows gets; its interval holds 95 %
-    of such tables. `heldout`: real rows of other units, usually fewer. `independent`: the training rows with
-    every column shuffled on its own, what a generator gets that knows nothing of pairs.
+    drawn one by one from the training rows: what a perfect generator of independent rows gets; its interval
+    holds 95 % of such tables. `heldout`: real rows of other units, usually fewer. `independent`: the
+    training rows with every column shuffled on its own, what a generator gets that knows nothing of pairs.
     """
 
     ways: int
@@ -98,8 +96,9 @@ class Comparison:
     @classmethod
     def of(cls, synthetic: Sample, train: Sample, holdout: Sample, rng: np.random.Generator) -> Comparison:
         share = len(synthetic) / len(train)
+        rows = Sample.of(train.records)
         draws = tuple(
-            _Draw(synthetic.redraw(rng), train.redraw(rng), train.redraw(rng, share), holdout.redraw(rng))
+            _Draw(synthetic.redraw(rng), train.redraw(rng), rows.redraw(rng, share), holdout.redraw(rng))
             for _ in range(DRAWS)
         )
         columns = tuple(rng.permutation(column) for column in train.records.columns)

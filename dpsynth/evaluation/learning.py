@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.compose import make_column_transformer
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import r2_score, roc_auc_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from dpsynth.evaluation.features import features, learnable, targets
 from dpsynth.evaluation.figures import Figure, Json, rounded
@@ -91,9 +82,11 @@ def learn(
     reason = _too_little(task)
     if reason:
         return (), reason
+    from dpsynth.evaluation import models  # scikit-learn takes a second to import: only where it is used
+
     seed = int(rng.integers(2**31))
     weights = _redraws(task.test_units, rng)
-    makers = _classifiers if task.classes else _regressors
+    makers = models.classifiers if task.classes else models.regressors
     return tuple(_learned(task, name, make, weights) for name, make in makers(task.categorical, seed)), None
 
 
@@ -147,64 +140,76 @@ def _learned(task: _Task, name: str, make: Callable[[], Any], weights: Floats) -
     return Learned(task.target, "classification" if task.classes else "regression", name, scores)
 
 
-Measure = Callable[[Floats, Floats], float]  # (predictions, weights of the test rows) -> score
+Measure = Callable[[Floats, Floats], Floats]
+"""(predictions, weights of the test rows of shape (redraws, rows)) -> one score per redraw."""
 
 
 def _score(
     measure: str, function: Measure, guess: float, synthetic: Floats, real: Floats, weights: Floats
 ) -> Score:
-    ones = np.ones(len(synthetic))
-    at = [(function(synthetic, w), function(real, w)) for w in (ones, *weights)]
-    values = np.array(at)
-    (a, b), drawn = values[0], values[1:][np.isfinite(values[1:]).all(axis=1)]
-    gaps = drawn[:, 1] - drawn[:, 0]
+    """`weights`: shape (1 + draws, test rows), ones first."""
+    both = np.stack([function(synthetic, weights), function(real, weights)])
+    (a, b), drawn = both[:, 0], both[:, 1:][:, np.isfinite(both[:, 1:]).all(axis=0)]
     return Score(
         measure,
-        Figure.around(float(a), drawn[:, 0]),
-        Figure.around(float(b), drawn[:, 1]),
-        Figure.around(float(b - a), gaps),
+        Figure.around(float(a), drawn[0]),
+        Figure.around(float(b), drawn[1]),
+        Figure.around(float(b - a), drawn[1] - drawn[0]),
         guess,
     )
 
 
 def _class_measures(answer: NDArray[np.int64], commonest: int) -> list[tuple[str, Measure, float]]:
-    def auc(predicted: Floats, weights: Floats) -> float:
+    def auc(predicted: Floats, weights: Floats) -> Floats:
         return macro_auc(answer, predicted, weights)
 
-    def accuracy(predicted: Floats, weights: Floats) -> float:
-        return float(np.average(predicted.argmax(axis=1) == answer, weights=weights))
+    def accuracy(predicted: Floats, weights: Floats) -> Floats:
+        return _average(predicted.argmax(axis=1) == answer, weights)
 
     return [("AUC", auc, 0.5), ("accuracy", accuracy, float((answer == commonest).mean()))]
 
 
 def _number_measures(answer: Floats, trained: Floats) -> list[tuple[str, Measure, float]]:
-    def r2(predicted: Floats, weights: Floats) -> float:
-        return float(r2_score(answer, predicted, sample_weight=weights))
+    def r2(predicted: Floats, weights: Floats) -> Floats:
+        centre = _average(answer, weights)
+        spread = _average(answer**2, weights) - centre**2
+        return np.asarray(1 - _average((answer - predicted) ** 2, weights) / spread)
 
-    def absolute(predicted: Floats, weights: Floats) -> float:
-        return float(np.average(np.abs(answer - predicted), weights=weights))
+    def absolute(predicted: Floats, weights: Floats) -> Floats:
+        return _average(np.abs(answer - predicted), weights)
 
-    return [
-        ("R2", r2, 0.0),
-        ("mean absolute error", absolute, float(np.abs(answer - np.median(trained)).mean())),
-    ]
+    guess = float(np.abs(answer - np.median(trained)).mean())
+    return [("R2", r2, 0.0), ("mean absolute error", absolute, guess)]
 
 
-def macro_auc(answer: NDArray[np.int64], predicted: Floats, weights: Floats) -> float:
-    """Mean over classes of the AUC of that class against the rest; classes that are absent or alone are
-    left out.
+def _average(values: NDArray[Any], weights: Floats) -> Floats:
+    """Weighted mean of `values`, shape (rows,), for each row of `weights`."""
+    return np.asarray(weights @ values.astype(np.float64) / weights.sum(axis=1))
 
-    `predicted`: class probabilities, shape (rows, classes). Two classes: the usual AUC. NaN when none is
-    left.
+
+def macro_auc(answer: NDArray[np.int64], predicted: Floats, weights: Floats) -> Floats:
+    """Mean over classes of the AUC of that class against the rest, for each row of `weights`.
+
+    `predicted`: class probabilities, shape (rows, classes). Two classes: the usual AUC. A class that is
+    absent or alone is left out; NaN when none is left.
     """
     classes = [1] if predicted.shape[1] == 2 else range(predicted.shape[1])
-    kept = weights > 0
-    found = []
-    for label in classes:
-        mine = answer[kept] == label
-        if mine.any() and not mine.all():
-            found.append(roc_auc_score(mine, predicted[kept, label], sample_weight=weights[kept]))
-    return float(np.mean(found)) if found else float("nan")
+    areas = np.stack([_areas(answer == label, predicted[:, label], weights) for label in classes])
+    present = np.isfinite(areas)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(present, areas, 0.0).sum(axis=0) / present.sum(axis=0))
+
+
+def _areas(mine: NDArray[np.bool_], score: Floats, weights: Floats) -> Floats:
+    """Weighted P[one of mine scores above another] with ties counted half, for each row of `weights`."""
+    order = np.argsort(score, kind="stable")
+    starts = np.flatnonzero(np.diff(score[order], prepend=-np.inf))
+    positive = np.add.reduceat(weights[:, order] * mine[order], starts, axis=1)
+    negative = np.add.reduceat(weights[:, order] * ~mine[order], starts, axis=1)
+    below = np.cumsum(negative, axis=1) - negative / 2
+    pairs = positive.sum(axis=1) * negative.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray((positive * below).sum(axis=1) / pairs)
 
 
 def _probabilities(
@@ -213,62 +218,16 @@ def _probabilities(
     """Class probabilities, shape (test rows, classes); a class that the training rows lack gets 0."""
     labels = np.unique(rows[1]).astype(np.int64)
     probabilities = np.zeros((len(test), classes))
-    probabilities[:, labels] = 1.0 if len(labels) == 1 else _fitted(make, rows).predict_proba(test)
+    probabilities[:, labels] = 1.0 if len(labels) == 1 else make().fit(*rows).predict_proba(test)
     return probabilities
 
 
 def _values(make: Callable[[], Any], rows: tuple[Floats, Floats], test: Floats, _: int) -> Floats:
-    return np.asarray(_fitted(make, rows).predict(test), dtype=np.float64)
-
-
-def _fitted(make: Callable[[], Any], rows: tuple[Floats, Floats]) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return make().fit(*rows)
+    return np.asarray(make().fit(*rows).predict(test), dtype=np.float64)
 
 
 def _redraws(units: NDArray[np.int64], rng: np.random.Generator) -> Floats:
-    """Bootstrap weights of the test rows, shape (DRAWS, rows): every unit Poisson(1) times, with all its
-    rows.
-    """
+    """Weights of the test rows, shape (1 + draws, rows): all ones, then every unit Poisson(1) times."""
     dense = np.unique(units, return_inverse=True)[1]
     drawn = rng.poisson(1.0, (DRAWS, int(dense.max()) + 1)).astype(np.float64)
-    return drawn[drawn.any(axis=1)][:, dense]
-
-
-def _classifiers(categorical: Sequence[bool], seed: int) -> list[tuple[str, Callable[[], Any]]]:
-    return [
-        ("boosted trees", lambda: HistGradientBoostingClassifier(**_boosting(categorical, seed))),
-        (
-            "logistic regression",
-            lambda: make_pipeline(_linear_features(categorical), LogisticRegression(max_iter=200)),
-        ),
-    ]
-
-
-def _regressors(categorical: Sequence[bool], seed: int) -> list[tuple[str, Callable[[], Any]]]:
-    return [
-        ("boosted trees", lambda: HistGradientBoostingRegressor(**_boosting(categorical, seed))),
-        ("linear regression", lambda: make_pipeline(_linear_features(categorical), Ridge())),
-    ]
-
-
-def _boosting(categorical: Sequence[bool], seed: int) -> dict[str, Any]:
-    return {
-        "max_iter": 40,
-        "learning_rate": 0.15,
-        "max_leaf_nodes": 15,
-        "early_stopping": False,
-        "categorical_features": list(categorical),
-        "random_state": seed,
-    }
-
-
-def _linear_features(categorical: Sequence[bool]) -> Any:
-    """Numbers standardised with a flag for missing ones; categories one column per value."""
-    which = np.asarray(categorical)
-    numbers = make_pipeline(SimpleImputer(add_indicator=True, keep_empty_features=True), StandardScaler())
-    return make_column_transformer(
-        (OneHotEncoder(handle_unknown="ignore"), np.flatnonzero(which)),
-        (numbers, np.flatnonzero(~which)),
-    )
+    return np.vstack([np.ones(len(units)), drawn[drawn.any(axis=1)][:, dense]])
