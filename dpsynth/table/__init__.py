@@ -2,6 +2,7 @@
 
 from dpsynth.table.core import Table
 from dpsynth.table.reading import read_table
+from dpsynth.table.sources import Source
 from dpsynth.table.writing import write_table
 
-__all__ = ["Table", "read_table", "write_table"]
+__all__ = ["Source", "Table", "read_table", "write_table"]
