@@ -15,6 +15,9 @@ from dpsynth.declared import Declared, Fault, Finite, Text, Whole
 from dpsynth.grid import MAX_CELLS, default_decimals, integer_starts, number_edges, number_starts
 
 Origin = Literal["public", "inspected", "dp"]
+Spread = Literal["uniform", "log"]
+"""How decoded values lie within a cell: evenly, or evenly on a logarithmic scale, which suits amounts with a
+long tail (in cells above zero; the others stay even)."""
 MAX_TEXT = 1000
 MAX_DIGITS = 15
 _EPOCH = dt.date(1970, 1, 1)
@@ -58,6 +61,7 @@ class IntegerColumn(_Modelled):
     cells: Whole | None = None
     edges: tuple[Whole, ...] | None = None
     clip: bool = False
+    spread: Spread = "uniform"
 
     @model_validator(mode="after")
     def _check(self) -> IntegerColumn:
@@ -87,6 +91,7 @@ class NumberColumn(_Modelled):
     edges: tuple[Finite, ...] | None = None
     decimals: Annotated[Whole, Field(ge=0, le=12)] | None = None
     clip: bool = False
+    spread: Spread = "uniform"
 
     @model_validator(mode="after")
     def _check(self) -> NumberColumn:

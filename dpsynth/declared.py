@@ -202,7 +202,7 @@ def _keys(path: Sequence[str | int], model: type[BaseModel]) -> list[str]:
 
 
 def _descend(here: Any, step: str | int) -> Any:
-    """What a key leads to: a field's type, the alternative that a tag chose, or (a name in a mapping) itself."""
+    """What a key leads to: a field's type, the alternative that a tag chose, or itself (a name)."""
     for option in _options(here):
         fields = getattr(option, "model_fields", {})
         if step in fields:

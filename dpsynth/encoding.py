@@ -37,11 +37,12 @@ class Encoding:
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
         self.domain: Domain = schema.domain
+        self._columns = schema.modelled
 
     def encode(self, table: Table) -> Records:
         """Records of the table's rows, in its order."""
         columns: list[Codes] = []
-        for name, column in self.schema.modelled.items():
+        for name, column in self._columns.items():
             cells = _encode(column, table.values[name])
             if column.missing:
                 cells = np.where(table.missing[name], value_cells(column), cells)
@@ -60,7 +61,7 @@ class Encoding:
         for name, column in self.schema.columns.items():
             if isinstance(column, IdColumn):
                 values[name] = fresh_ids(column.format, first_id, rows)
-        for name, modelled in self.schema.modelled.items():
+        for name, modelled in self._columns.items():
             cells = records[name].astype(np.int64)
             gone = cells >= value_cells(modelled)
             values[name] = _decode(modelled, np.where(gone, 0, cells), rng)
@@ -69,17 +70,17 @@ class Encoding:
 
     def is_ordered(self, attribute: str) -> bool:
         """Whether neighbouring cells are near in meaning."""
-        column = self.schema.modelled[attribute]
+        column = self._columns[attribute]
         return column.ordered if isinstance(column, CategoryColumn) else not isinstance(column, BooleanColumn)
 
     def missing_cell(self, attribute: str) -> int | None:
         """The cell that stands for a missing value."""
-        column = self.schema.modelled[attribute]
+        column = self._columns[attribute]
         return value_cells(column) if column.missing else None
 
     def labels(self, attribute: str) -> list[str]:
         """One readable text per cell."""
-        column = self.schema.modelled[attribute]
+        column = self._columns[attribute]
         texts = _labels(column)
         return [*texts, _missing_label(texts)] if column.missing else texts
 
@@ -87,13 +88,13 @@ class Encoding:
         """A number per cell, shape (cells,): the mean of the values it holds (a date's day number); the rank
         for an ordered category, 0 and
         1 for a boolean; NaN for the missing cell and for categories without order."""
-        column = self.schema.modelled[attribute]
+        column = self._columns[attribute]
         middle = _midpoints(column)
         return np.append(middle, np.nan) if column.missing else middle
 
     def cell_bounds(self, attribute: str) -> tuple[Floats, Floats]:
         """Smallest and largest value of each numeric cell, shape (cells,); NaN for texts and for missing."""
-        column = self.schema.modelled[attribute]
+        column = self._columns[attribute]
         if isinstance(column, CategoryColumn | BooleanColumn):
             nothing = np.full(self.domain[attribute], np.nan)
             return nothing, nothing.copy()
@@ -139,13 +140,41 @@ def _decode(column: Modelled, cells: NDArray[np.int64], rng: np.random.Generator
     match column:
         case IntegerColumn() | DateColumn() | NumberColumn():
             low, high, scale = _extent(column)
-            steps = rng.integers(low[cells], high[cells], endpoint=True)
+            steps = _spread(column, low[cells], high[cells], rng)
             # one correctly rounded division: the double that the decimal text reads as
             return steps / scale if isinstance(column, NumberColumn) else steps
         case CategoryColumn():
             return cells.astype(np.int32)
         case BooleanColumn():
             return cells.astype(np.uint8)
+
+
+def _is_log(column: IntegerColumn | DateColumn | NumberColumn, low: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Cells whose values are spread on a logarithmic scale."""
+    return (low > 0) & (not isinstance(column, DateColumn) and column.spread == "log")
+
+
+def _spread(
+    column: IntegerColumn | DateColumn | NumberColumn,
+    low: NDArray[np.int64],
+    high: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """A step between `low` and `high` for each, both included."""
+    steps: NDArray[np.int64] = rng.integers(low, high, endpoint=True)
+    chosen = _is_log(column, low)
+    if chosen.any():
+        a, b = low[chosen], high[chosen]
+        position = rng.random(len(a))
+        logarithmic = np.floor(a * ((b + 1.0) / a) ** position).astype(np.int64)
+        steps[chosen] = np.clip(logarithmic, a, b)
+    return steps
+
+
+def _log_mean(low: NDArray[np.int64], high: NDArray[np.int64]) -> Floats:
+    """Mean of the logarithmic spread on [low, high + 1), less the half step that rounding down takes."""
+    a, b = np.maximum(low, 1).astype(np.float64), high + 1.0
+    return np.clip((b - a) / np.log(b / a) - 0.5, low, high)
 
 
 def _labels(column: Modelled) -> list[str]:
@@ -185,7 +214,8 @@ def _midpoints(column: Modelled) -> Floats:
     match column:
         case IntegerColumn() | DateColumn() | NumberColumn():
             low, high, scale = _extent(column)
-            return (low.astype(np.float64) + high) / (2 * scale)
+            even = (low.astype(np.float64) + high) / 2
+            return np.where(_is_log(column, low), _log_mean(low, high), even) / scale
         case CategoryColumn():
             return (
                 np.arange(len(column.values), dtype=np.float64)

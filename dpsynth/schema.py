@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -139,7 +140,7 @@ class Schema(Declared):
             raise Fault("S133", "the unit's column is modelled or dropped", "give it type: id")
         return self
 
-    @property
+    @cached_property
     def modelled(self) -> dict[str, Modelled]:
         """The columns that are counted and synthesised, in the file's order."""
         return {
@@ -153,7 +154,7 @@ class Schema(Declared):
         """Names of the columns of a synthetic table."""
         return [name for name, column in self.columns.items() if not isinstance(column, DropColumn)]
 
-    @property
+    @cached_property
     def domain(self) -> Domain:
         """Sizes of the modelled columns; a missing value is a cell."""
         return Domain.from_sizes({name: cells_of(column) for name, column in self.modelled.items()})

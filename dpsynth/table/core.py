@@ -14,6 +14,8 @@ from dpsynth.columns import BooleanColumn, CategoryColumn, DateColumn, IntegerCo
 from dpsynth.schema import Schema
 
 Array = NDArray[Any]
+_TEXT = pd.Series(["text"]).dtype
+"""What this pandas holds text in: str from version 3, object before."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +59,11 @@ class Table:
             if name in self.values:
                 column = self.schema.modelled.get(name)
                 array = self.values[name]
-                columns[name] = array if column is None else _series(column, array, self.missing[name])
+                columns[name] = (
+                    pd.Series(array, dtype=_TEXT)
+                    if column is None
+                    else _series(column, array, self.missing[name])
+                )
         return pd.DataFrame(columns, index=pd.RangeIndex(len(self)))
 
 
@@ -94,4 +100,4 @@ def _integers(array: Array, missing: NDArray[np.bool_], nullable: bool) -> Any:
 
 def _texts(texts: tuple[str, ...], array: Array, missing: NDArray[np.bool_]) -> Any:
     known = np.array([*texts, None], dtype=object)
-    return pd.Series(known[np.where(missing, len(texts), array)], dtype="str")
+    return pd.Series(known[np.where(missing, len(texts), array)], dtype=_TEXT)

@@ -61,7 +61,7 @@ class Wanted:
             raise DataError(
                 "D104",
                 f"none of the {len(lacking)} declared columns is in the data",
-                "is there a header line, and is the delimiter the declared one (data: csv: {delimiter: ...})?",
+                "is there a header line, and is the delimiter that of data: csv: {delimiter: ...}?",
             )
         if lacking:
             also = f"; the data has {_names(extra)}, which the schema lacks" if extra else ""
