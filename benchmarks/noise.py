@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/noise.py
 
-`M/CPU-s` is for one vector of 2 million; `first` is the time of the first ten draws at a scale, when its ladder
-is built, `small` that of ten more. OpenDP is called through its Python interface, on a vector of 20 000.
-Choice: one of `candidates`, of which the best is as likely as all others together.
+`M/CPU-s` is for one vector of 2 million; `first` is the time of the first ten draws at a scale, when its
+ladder is built, `small` that of ten more. OpenDP is called through its Python interface, on a vector of
+20 000. Choice: one of `candidates`, of which the best is as likely as all others together.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def choice_table() -> None:
 def main() -> None:
     noise_table()
     choice_table()
-    words = cpu_seconds(lambda: [system().words(1 << 15) for _ in range(512)])
+    words = cpu_seconds(lambda: sum(system().words(1 << 15).size for _ in range(512)))
     print(f"\nstream: {(1 << 27) / words / 1e9:.1f} GB per CPU-s")
 
 

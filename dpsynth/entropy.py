@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CTR
 from numpy.typing import NDArray
 
 _BYTES_PER_KEY: Final = 1 << 26
-_ZEROS: Final = builtins.bytes(1 << 20)
+_ZEROS: Final = memoryview(builtins.bytes(1 << 20))
 
 
 @final
@@ -81,8 +81,9 @@ class Stream:
         out = np.empty(n, np.int64)
         filled = 0
         while filled < n:
-            drawn = self.words(n - filled) >> np.uint64(64 - bits)
-            fit = drawn[drawn < np.uint64(bound)]
+            missing = n - filled
+            drawn = self.words(min(2 * missing + 8, 1 << 17)) >> np.uint64(64 - bits)
+            fit = drawn[drawn < np.uint64(bound)][:missing]
             out[filled : filled + len(fit)] = fit
             filled += len(fit)
         return out

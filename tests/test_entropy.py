@@ -148,7 +148,7 @@ def test_threads_share_a_stream_without_sharing_words() -> None:
 def test_keys_are_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
     keys: list[bytes] = []
     honest = os.urandom
-    monkeypatch.setattr(entropy, "_ZEROS", bytes(1 << 12))
+    monkeypatch.setattr(entropy, "_ZEROS", memoryview(bytes(1 << 12)))
     monkeypatch.setattr(entropy, "_BYTES_PER_KEY", 1 << 15)
     monkeypatch.setattr(entropy.os, "urandom", lambda n: keys.append(honest(n)) or keys[-1])
     stream = Stream()
