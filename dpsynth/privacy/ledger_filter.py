@@ -1,0 +1,187 @@
+"""The arithmetic of a ledger: a Gaussian-DP filter over all that was ever spent.
+
+**Rule.** The owner promises (epsilon, delta) once. Part of delta, the `slack`, is set aside for failures
+that add up; mu_promise is the largest mu whose Gaussian curve keeps (epsilon, delta - slack). Each run i
+is reduced to a (mu_i, d0_i) with delta_i(e) <= (1 - d0_i) delta_mu_i(e) + d0_i at every e: it tells an
+observer no more than N(mu_i, 1) against N(0, 1), but for a failure of probability d0_i. A run is admitted
+while
+
+    sum of mu_i**2 <= mu_promise**2    and    sum of d0_i <= slack.
+
+Both bounds are fixed when the ledger is opened, so that people may choose each run after seeing all
+results before it (Gaussian part: fully adaptive composition, Smith and Thakurta 2022; failures: union
+bound). A bound on one mixture of the two, delta_mu(epsilon) + sum d0 <= delta, would *not* do: who sees
+the outcomes could steer what is left to the kinder of the two.
+
+**The lone run.** One more rule, for an empty ledger only: the first spending is also admitted when its
+own certificate keeps the whole promise, though its mu is a little above mu_promise (the certificate is
+tighter than any dominating Gaussian). Nothing has been seen of the data when that plan is fixed, so which
+of the two rules applies is settled before the first row is read: if mu_1 <= mu_promise the filter covers
+everything from the first run on; if not, sum mu**2 is above the promise already, nothing is ever admitted
+again, and the certificate of a plan fixed in advance covers the only run. No outcome of the data chooses
+between two accountants, which is what a filter forbids.
+
+**Rounding.** mu_i is rounded up and mu_promise down where they are computed; the sums here are exact
+(rational arithmetic on the floats).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+
+from dpsynth.budget import Budget
+from dpsynth.privacy import accounting
+from dpsynth.privacy.events import Event, External, PartitionSelection, flatten
+from dpsynth.privacy.ledger_book import Spending
+from dpsynth.privacy.receipt import Total
+
+MARGIN = 1.05
+"""A run's dominating curve costs at most this factor more epsilon than its own certificate (`accounting`)."""
+LEAST_PART = 1e-3
+"""The smallest part of the slack that a run takes for its d0: a thousand tiny runs fit."""
+
+
+@dataclass(frozen=True)
+class Weight:
+    """What a run weighs in the filter."""
+
+    mu: float
+    d0: float
+
+
+@dataclass(frozen=True)
+class Remaining:
+    """What is left: `mu` and `slack` of the filter, and in words.
+
+    `epsilon`: a further run with this epsilon, at the promised delta, fits whatever its mechanisms; 0
+    when none.
+    """
+
+    mu: float
+    slack: float
+    epsilon: float
+    words: str
+
+
+class Filter:
+    """The promise and its two bounds. Immutable; totals are computed from the spendings given."""
+
+    def __init__(self, promise: Budget, slack: float) -> None:
+        self.promise = promise
+        self.slack = slack
+        self.mu = accounting.gaussian_mu(promise.epsilon, promise.delta - slack)
+
+    def weigh(self, events: Sequence[Event]) -> Weight:
+        """The (mu, d0) of a new spending; it depends on the plan and the promise only, never on what was
+        spent.
+
+        d0 is the plan's own additive delta plus a part of the slack in proportion to the run's share of
+        mu_promise**2, so that both bounds run out together.
+        """
+        own = math.fsum(_additive(event) for event in flatten(events))
+        rough = _dominating(tuple(events), own + self.slack)
+        part = min(1.0, max(LEAST_PART, (rough / self.mu) ** 2 * (1 - 1e-9)))
+        d0 = min(own + self.slack * part, max(own, self.slack))
+        return Weight(_dominating(tuple(events), d0), d0)
+
+    def admits(self, spent: Sequence[Spending], events: Sequence[Event], weight: Weight) -> bool:
+        """Whether a spending fits behind those before it (both rules above)."""
+        if not spent and accounting.certify(events, self.promise.delta).epsilon <= self.promise.epsilon:
+            return True
+        mu2 = self._mu2(spent) + Fraction(weight.mu) ** 2
+        d0 = self._d0(spent) + Fraction(weight.d0)
+        return mu2 <= Fraction(self.mu) ** 2 and d0 <= Fraction(self.slack)
+
+    def mu_of(self, spending: Spending) -> float:
+        return _dominating(spending.events, spending.d0)
+
+    def overspent(self, spent: Sequence[Spending]) -> bool:
+        """Whether the entries break the promise: only a release that was entered as a fact can do that."""
+        return bool(spent) and self.total(spent).epsilon > self.promise.epsilon * (1 + 1e-9)
+
+    def total(self, spent: Sequence[Spending]) -> Total:
+        """What was spent so far, as one Gaussian and as epsilon at the promised delta.
+
+        For a lone run epsilon is its certificate. The guarantee that holds whatever people decided on the
+        way is the promise; this epsilon says how much of it is used up.
+        """
+        mu = _root_up(self._mu2(spent))
+        d0 = float(self._d0(spent))
+        if len(spent) == 1:
+            epsilon = accounting.certify(spent[0].events, self.promise.delta).epsilon
+            return Total(mu, epsilon, d0)
+        left = self.promise.delta - max(self.slack, d0)
+        epsilon = accounting.gaussian_epsilon(mu, left) if left > 0 else math.inf
+        return Total(mu, epsilon if spent else 0.0, d0)
+
+    def remaining(self, spent: Sequence[Spending]) -> Remaining:
+        mu = _root_down(max(Fraction(0), Fraction(self.mu) ** 2 - self._mu2(spent)))
+        slack = float(max(Fraction(0), Fraction(self.slack) - self._d0(spent)))
+        if not spent:
+            epsilon = self.promise.epsilon
+        elif slack < LEAST_PART * self.slack:
+            epsilon = 0.0
+        else:
+            epsilon = round_down(self._one_more(mu))
+        return Remaining(mu, slack, epsilon, self._words(epsilon, mu))
+
+    def _one_more(self, mu: float) -> float:
+        if mu <= 0:
+            return 0.0
+        return accounting.gaussian_epsilon(mu, self.promise.delta) / MARGIN
+
+    def _words(self, epsilon: float, mu: float) -> str:
+        if epsilon <= 0:
+            return "nothing is left: no further run fits"
+        words = f"one more run of epsilon {epsilon:g} fits"
+        several = [f"{n} of epsilon {part:g}" for part in (1.0, 0.1) if (n := self._how_many(part, mu)) > 1]
+        return f"{words} (or {', or '.join(several)})" if several else words
+
+    def _how_many(self, epsilon: float, mu: float) -> int:
+        one = accounting.gaussian_mu(epsilon * MARGIN, self.promise.delta)
+        return int((mu / one) ** 2)
+
+    def _mu2(self, spent: Sequence[Spending]) -> Fraction:
+        weights = (Fraction(_dominating(spending.events, spending.d0)) for spending in spent)
+        return sum((mu**2 for mu in weights), Fraction(0))
+
+    def _d0(self, spent: Sequence[Spending]) -> Fraction:
+        return sum((Fraction(spending.d0) for spending in spent), Fraction(0))
+
+
+def round_down(epsilon: float) -> float:
+    """Two significant digits, never more than `epsilon`: what is promised in words is kept."""
+    if epsilon <= 0:
+        return 0.0
+    step = 10.0 ** (math.floor(math.log10(epsilon)) - 1)
+    short = float(f"{math.floor(epsilon / step) * step:.2g}")
+    return short if short <= epsilon else float(f"{short - step:.2g}")
+
+
+@lru_cache(maxsize=4096)
+def _dominating(events: tuple[Event, ...], d0: float) -> float:
+    """A pure function of its arguments, so remembered: equal plans in a long ledger are priced once a
+    process."""
+    return accounting.dominating_gaussian(events, d0)
+
+
+def _additive(event: Event) -> float:
+    return event.delta if isinstance(event, External | PartitionSelection) else 0.0
+
+
+def _root_up(square: Fraction) -> float:
+    root = math.sqrt(square)
+    while Fraction(root) ** 2 < square:
+        root = math.nextafter(root, math.inf)
+    return root
+
+
+def _root_down(square: Fraction) -> float:
+    root = math.sqrt(square)
+    while Fraction(root) ** 2 > square:
+        root = math.nextafter(root, 0.0)
+    return root

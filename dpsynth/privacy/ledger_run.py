@@ -1,0 +1,193 @@
+"""One run's account, and a grant inside it: what may be charged, and in which order.
+
+The whole cost of a run is in the ledger, durably, before these objects exist. What they enforce is that the
+run does exactly what was paid for: every planned charge, in order, each once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import NoReturn, Protocol
+
+from dpsynth.errors import BudgetError
+from dpsynth.privacy.events import Charge, Event, GdpGrant, ZcdpGrant
+from dpsynth.privacy.filters import GdpFilter, ZcdpFilter
+from dpsynth.privacy.ledger_book import RunRecord
+from dpsynth.privacy.receipt import Receipt
+
+
+class Account(Protocol):
+    """Whoever answers for privacy: takes a charge, or refuses with BudgetError before any row is read."""
+
+    def charge(self, purpose: str, event: Event) -> None: ...
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something the operator should know; not an error. `kind` is stable, `text` is one sentence or two."""
+
+    kind: str
+    text: str
+
+
+class _Handle:
+    """A live permission to spend: it belongs to one process and cannot be pickled, copied or forked."""
+
+    def __init__(self) -> None:
+        self._process = os.getpid()
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            raise BudgetError(
+                "B215",
+                "this run belongs to another process",
+                "two processes would spend the same reservation twice: reserve a run in each",
+            )
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("an account cannot be pickled or copied: what it allows could be spent twice")
+
+
+class Run(_Handle):
+    """A reservation, made by `Ledger.reserve`. As a context manager it commits at the end of the block and
+    records "failed" when the block raises; a process that dies leaves it open. It is spent in every case.
+
+    `charge` accepts exactly the planned charges, in order, each once.
+    """
+
+    def __init__(
+        self,
+        record: RunRecord,
+        notices: tuple[Notice, ...],
+        end: Callable[[str, str, int, bool], None],
+        receipt: Callable[[bool], Receipt],
+    ) -> None:
+        super().__init__()
+        self.id = record.id
+        self.plan = record.charges
+        self.notices = notices
+        self.seeded = False
+        self._made = 0
+        self._outcome: str | None = None
+        self._grant: Grant | None = None
+        self._end = end
+        self._make_receipt = receipt
+
+    @property
+    def outcome(self) -> str | None:
+        """None while it runs; then "complete", "incomplete" (planned charges not made) or "failed"."""
+        return self._outcome
+
+    @property
+    def outstanding(self) -> tuple[Charge, ...]:
+        """The planned charges not made yet."""
+        return self.plan[self._made :]
+
+    def charge(self, purpose: str, event: Event) -> None:
+        """Make the next planned charge. BudgetError B213 when it differs from the plan, B214 after the
+        end."""
+        if isinstance(event, ZcdpGrant | GdpGrant):
+            raise BudgetError("B217", f"charge {purpose!r} is a grant", "open it with grant(purpose)")
+        self._advance(purpose, event)
+
+    def grant(self, purpose: str) -> Grant:
+        """Open the next planned charge, which must be a grant of this purpose. The next charge closes it."""
+        self._check_open()
+        planned = self.outstanding[0].event if self.outstanding else None
+        if not isinstance(planned, ZcdpGrant | GdpGrant):
+            raise BudgetError("B217", f"no grant {purpose!r} is planned next", "plan a grant before the run")
+        self._advance(purpose, planned)
+        self._grant = Grant(purpose, planned)
+        return self._grant
+
+    def taint(self) -> None:
+        """State that noise in this run was seeded (tests): its receipt will never be releasable."""
+        self.seeded = True
+
+    def commit(self) -> None:
+        """Record the end. Charges planned but not made are recorded as such; they stay spent."""
+        self._finish("incomplete" if self.outstanding else "complete")
+
+    def receipt(self) -> Receipt:
+        """What this run spent; equal each time it is asked for, but for the ledger's head."""
+        return self._make_receipt(self.seeded)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._outcome is not None or os.getpid() != self._process:
+            return
+        if kind is None:
+            self.commit()
+        else:
+            self._finish("failed")
+
+    def _advance(self, purpose: str, event: Event) -> None:
+        self._check_open()
+        if not self.outstanding:
+            raise BudgetError(
+                "B213", f"charge {purpose!r} was not planned", "plan every charge before the run"
+            )
+        planned = self.outstanding[0]
+        if (purpose, event) != (planned.purpose, planned.event) or type(event) is not type(planned.event):
+            raise BudgetError(
+                "B213",
+                f"charge {self._made + 1} of the run is {purpose!r}, planned was {planned.purpose!r}"
+                + (" with other parameters" if purpose == planned.purpose else ""),
+                "a run does exactly what was reserved, in the same order",
+            )
+        if self._grant is not None:
+            self._grant.close()
+        self._made += 1
+
+    def _check_open(self) -> None:
+        self._check_process()
+        if self._outcome is not None:
+            raise BudgetError("B214", "this run has ended", "reserve a new one")
+
+    def _finish(self, outcome: str) -> None:
+        self._check_open()
+        if self._grant is not None:
+            self._grant.close()
+        self._outcome = outcome
+        self._end(self.id, outcome, self._made, self.seeded)
+
+
+class Grant(_Handle):
+    """A filter inside one planned grant: charges may be chosen one after the other, as results come in.
+
+    A zCDP filter in a ZcdpGrant, a Gaussian one in a GdpGrant: the planned event decides, and nothing changes
+    it afterwards (theorems: `filters`).
+    """
+
+    def __init__(self, purpose: str, event: ZcdpGrant | GdpGrant) -> None:
+        super().__init__()
+        self.purpose = purpose
+        self.event = event
+        self._filter = ZcdpFilter(event.rho) if isinstance(event, ZcdpGrant) else GdpFilter(event.mu)
+        self._open = True
+
+    @property
+    def spent(self) -> float:
+        """What was spent so far: rho of a zCDP grant, mu of a Gaussian one."""
+        return self._filter.spent
+
+    def fits(self, event: Event) -> bool:
+        return self._filter.fits(event)
+
+    def charge(self, purpose: str, event: Event) -> None:
+        """Spend a part. BudgetError B307 when it does not fit, B306 when the filter has no price for it;
+        nothing is spent then."""
+        self._check_process()
+        if not self._open:
+            raise BudgetError("B214", f"the grant {self.purpose!r} is closed", "charge it in its stage")
+        self._filter.spend(event)
+
+    def close(self) -> None:
+        self._open = False
