@@ -6,15 +6,17 @@ run does exactly what was paid for: every planned charge, in order, each once.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from types import TracebackType
 from typing import NoReturn, Protocol
 
 from dpsynth.errors import BudgetError
+from dpsynth.privacy import filters
 from dpsynth.privacy.events import Charge, Event, GdpGrant, ZcdpGrant
-from dpsynth.privacy.filters import GdpFilter, ZcdpFilter
 from dpsynth.privacy.ledger_book import RunRecord
 from dpsynth.privacy.receipt import Receipt
 
@@ -162,32 +164,44 @@ class Run(_Handle):
 class Grant(_Handle):
     """A filter inside one planned grant: charges may be chosen one after the other, as results come in.
 
-    A zCDP filter in a ZcdpGrant, a Gaussian one in a GdpGrant: the planned event decides, and nothing changes
-    it afterwards (theorems: `filters`).
+    A ZcdpGrant bounds the sum of rho, a GdpGrant the sum of mu**2 (theorems: `filters`). The planned event
+    decides which, and nothing changes it afterwards. The sum of the prices is exact.
     """
 
     def __init__(self, purpose: str, event: ZcdpGrant | GdpGrant) -> None:
         super().__init__()
         self.purpose = purpose
         self.event = event
-        self._filter = ZcdpFilter(event.rho) if isinstance(event, ZcdpGrant) else GdpFilter(event.mu)
+        self._whole = Fraction(event.rho) if isinstance(event, ZcdpGrant) else Fraction(event.mu) ** 2
+        self._spent = Fraction(0)
         self._open = True
 
     @property
-    def spent(self) -> float:
-        """What was spent so far: rho of a zCDP grant, mu of a Gaussian one."""
-        return self._filter.spent
+    def remaining(self) -> float:
+        """What is left, never rounded up: rho of a zCDP grant, mu**2 of a Gaussian one."""
+        return math.nextafter(float(self._whole - self._spent), 0.0)
 
     def fits(self, event: Event) -> bool:
-        return self._filter.fits(event)
+        return self._spent + self._price(event) <= self._whole
 
     def charge(self, purpose: str, event: Event) -> None:
-        """Spend a part. BudgetError B307 when it does not fit, B306 when the filter has no price for it;
+        """Spend a part. BudgetError B216 when it does not fit, B306 when the filter has no price for it;
         nothing is spent then."""
         self._check_process()
         if not self._open:
             raise BudgetError("B214", f"the grant {self.purpose!r} is closed", "charge it in its stage")
-        self._filter.spend(event)
+        if not self.fits(event):
+            raise BudgetError(
+                "B216",
+                f"charge {purpose!r} would overspend the grant {self.purpose!r}",
+                "ask for less, stop here, or plan a larger grant",
+            )
+        self._spent += self._price(event)
 
     def close(self) -> None:
         self._open = False
+
+    def _price(self, event: Event) -> Fraction:
+        if isinstance(self.event, ZcdpGrant):
+            return Fraction(filters.zcdp_rho([event]))
+        return Fraction(filters.gdp_mu([event])) ** 2
