@@ -50,6 +50,16 @@ class _Column(Declared):
 class _Modelled(_Column):
     missing: bool = False
     """Whether a value may be missing; then "missing" is one more cell, the last."""
+    missing_values: tuple[Text, ...] | None = None
+    """How this column writes "missing" (``N`` for not applicable); None: as the file does."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _imply_missing(cls, data: Any) -> Any:
+        return {"missing": True, **data} if isinstance(data, dict) and data.get("missing_values") else data
+
+    def markers(self, of_file: Sequence[str]) -> tuple[str, ...]:
+        return tuple(of_file) if self.missing_values is None else self.missing_values
 
 
 class IntegerColumn(_Modelled):

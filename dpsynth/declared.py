@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
@@ -13,7 +13,7 @@ from pydantic._internal._model_construction import ModelMetaclass
 from dpsynth.errors import SchemaError
 from dpsynth.strict_yaml import Path, describe
 
-TODO = "???"
+TODO = "TODO"
 """What a draft writes where a person must decide; a file that still holds one is refused."""
 
 LATER = {
@@ -90,17 +90,24 @@ def validate(model: type[Model], data: Any, lines: Mapping[Path, int]) -> Model:
         raise schema_error(error, model, lines) from None
 
 
-def refuse_todo(data: Any, lines: Mapping[Path, int], path: Path = ()) -> None:
-    """Raises SchemaError (S106) for the first entry that a draft left open."""
-    if data == TODO:
+def refuse_todo(data: Any, lines: Mapping[Path, int]) -> None:
+    """Raises SchemaError (S106) while anything that a draft left open still is."""
+    still_open = list(_open(data, ()))
+    if still_open:
+        more = f" (and {len(still_open) - 1} more)" if len(still_open) > 1 else ""
+        where = _place(still_open[0], lines)
         raise SchemaError(
-            "S106", f"{_place(path, lines)} is still open ({TODO})", "a draft leaves this choice to you"
+            "S106", f"{where} is still open ({TODO}){more}", "a draft leaves this choice to you"
         )
-    entries: Any = (
-        data.items() if isinstance(data, Mapping) else enumerate(data) if isinstance(data, list) else ()
-    )
-    for key, value in entries:
-        refuse_todo(value, lines, (*path, key))
+
+
+def _open(data: Any, path: Path) -> Iterator[Path]:
+    if data == TODO:
+        yield path
+    if isinstance(data, dict):
+        for key, value in data.items():
+            if key != "values":  # a category may have this very text
+                yield from _open(value, (*path, key))
 
 
 def schema_error(

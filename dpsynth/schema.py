@@ -266,8 +266,8 @@ def _check_names(columns: Mapping[str, Column]) -> None:
 
 
 def _check_markers(schema: Schema) -> None:
-    markers = [clean_text(marker, "a marker in missing_values") for marker in schema.missing_values]
     for name, column in schema.modelled.items():
+        markers = [clean_text(m, "a marker in missing_values") for m in column.markers(schema.missing_values)]
         if column.missing and not markers:
             raise Fault(
                 "S132",

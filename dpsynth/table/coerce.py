@@ -60,7 +60,7 @@ class Style:
 def coerce(column: Modelled, raw: Arrow, style: Style) -> tuple[NDArray[Any], Mask]:
     """Values and missing mask, both shape (rows,). Raises DoesNotFit."""
     array = unpacked(raw)
-    gone = missing_mask(array, style.markers)
+    gone = missing_mask(array, column.markers(style.markers))
     if gone.any() and not column.missing:
         _refuse("D110", gone, "missing value", "add missing: true to the column")
     match column:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import gzip
 import io
 import zlib
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from dpsynth.table.parts import Part, Wanted
 MAX_BYTES = 8 << 30
 """Largest uncompressed csv that is read into memory."""
 
+_HEADER_BYTES = 1 << 20
+
 
 def read_csv(path: Path, form: CsvFormat, wanted: Wanted) -> Part:
     """Raises DataError: D102 empty, D103-D105 columns, D106 encoding, D107 not text, D108 rows, D109 gzip."""
@@ -33,15 +36,53 @@ def read_csv(path: Path, form: CsvFormat, wanted: Wanted) -> Part:
 
 
 def read_header(path: Path, form: CsvFormat) -> list[str]:
-    """Column names of a csv file; nothing below the header is looked at beyond decoding it."""
-    names, _ = _header(_as_utf8(_bytes(path), form), form)
+    """Column names of a csv file; nothing below the header line is read. Raises DataError as `read_csv`."""
+    names, _ = _header(_as_utf8(_first_line(path), form), form)
     return names
+
+
+def guess_format(path: Path) -> CsvFormat:
+    """Delimiter and encoding by the header line alone: a proposal for a person to check."""
+    line = _first_line(path)
+    encoding = next(name for name in ("utf-8", "utf-16", "cp1252", "latin-1") if _decodes(line, name))
+    text = line.decode(encoding)
+    delimiter = max(",;\t|", key=text.count)
+    return CsvFormat(delimiter=delimiter, encoding=encoding)
+
+
+def _decodes(line: bytes, encoding: str) -> bool:
+    if (encoding == "utf-16") != line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return False
+    try:
+        line.decode(encoding)
+    except UnicodeError:
+        return False
+    return True
+
+
+def _first_line(path: Path) -> bytes:
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
+    try:
+        with opened(path, "rb") as file:
+            start = file.read(_HEADER_BYTES)
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise DataError("D109", "the gzip file is damaged", "copy or compress it again") from None
+    _check_kind(path, start)
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return start[: len(start) // 2 * 2]
+    lines = start.lstrip(b"\r\n").splitlines(keepends=True)
+    return lines[0]
 
 
 def _bytes(path: Path) -> bytes:
     raw = path.read_bytes()
     if path.suffix.lower() == ".gz":
         raw = _gunzip(raw)
+    _check_kind(path, raw)
+    return raw
+
+
+def _check_kind(path: Path, raw: bytes) -> None:
     if raw[:4] == b"PAR1":
         raise DataError("D107", f"{path.name} is a parquet file", "name it .parquet")
     if raw[:2] == b"\x1f\x8b":
@@ -50,7 +91,6 @@ def _bytes(path: Path) -> bytes:
         raise DataError("D107", f"{path.name} is a zip archive or a spreadsheet", "export it as csv")
     if not raw.strip():
         raise DataError("D102", f"{path.name} is empty", "is it the right file?")
-    return raw
 
 
 def _gunzip(raw: bytes) -> bytes:

@@ -48,6 +48,11 @@ def header(source: Source, form: CsvFormat) -> list[str]:
     return list(_arrow_table(source).column_names)
 
 
+def is_csv(source: Source) -> bool:
+    """Whether a source is the path of a csv file, by its name."""
+    return isinstance(source, str | os.PathLike) and _is(Path(source), _CSV)
+
+
 def _files(source: str | os.PathLike[str]) -> list[Path]:
     text = os.fspath(source)
     path = Path(text)

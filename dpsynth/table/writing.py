@@ -7,6 +7,7 @@ import io
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -73,7 +74,7 @@ def _parquet(frame: pd.DataFrame) -> bytes:
 def _csv(frame: pd.DataFrame, schema: Schema | None, compress: bool) -> bytes:
     form = schema.csv if schema else CsvFormat()
     marker = schema.missing_values[0] if schema and schema.missing_values else ""
-    text = _dates_as_text(frame, schema).to_csv(
+    text = _as_written(frame, schema).to_csv(
         index=False,
         sep=form.delimiter,
         decimal=form.decimal,
@@ -90,12 +91,17 @@ def _csv(frame: pd.DataFrame, schema: Schema | None, compress: bool) -> bytes:
     return gzip.compress(data, compresslevel=6, mtime=0) if compress else data
 
 
-def _dates_as_text(frame: pd.DataFrame, schema: Schema | None) -> pd.DataFrame:
-    dates = {
-        name: column.format
-        for name, column in (schema.columns if schema else {}).items()
-        if isinstance(column, DateColumn)
-    }
-    return frame.assign(
-        **{name: frame[name].dt.strftime(form) for name, form in dates.items() if name in frame}
-    )
+def _as_written(frame: pd.DataFrame, schema: Schema | None) -> pd.DataFrame:
+    """Dates and missing values as texts where a column writes them in its own way."""
+    changed: dict[str, Any] = {}
+    for name, column in (schema.modelled if schema else {}).items():
+        if name not in frame:
+            continue
+        series = frame[name]
+        if isinstance(column, DateColumn):
+            series = series.dt.strftime(column.format)
+        if column.missing_values:
+            series = series.astype(object).where(frame[name].notna(), column.missing_values[0])
+        if series is not frame[name]:
+            changed[name] = series
+    return frame.assign(**changed) if changed else frame
