@@ -48,7 +48,7 @@ def column_shares(
     parts = [np.flatnonzero(groups == g) for g in range(int(groups.max()) + 1)]
     return ColumnShares(
         column,
-        tuple(_name([labels[i] for i in part], ordered > int(part[0])) for part in parts),
+        tuple(_name([labels[int(i)] for i in part], ordered > int(part[0])) for part in parts),
         tuple(float(q[part].sum()) for part in parts),
         tuple(float(p[part].sum()) for part in parts),
         total_variation(p, q),

@@ -132,7 +132,7 @@ def _marginals(
     coarser = coarse(records, records[1], ordered)
     samples = [Sample.of(r, t.units) for r, t in zip(coarser, tables, strict=True)]
     samples[0] = Sample.of(coarser[0])  # synthetic rows belong to nobody
-    comparison = Comparison.of(*samples, rng)
+    comparison = Comparison.of(samples[0], samples[1], samples[2], rng)
     found = []
     for ways in range(1, min(3, len(coarser[1].domain)) + 1):
         found.append(marginal_errors(comparison, ways, rng))

@@ -1,0 +1,83 @@
+"""What a person or the pipeline must say for a release; nothing here is ever invented."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ReleaseFields:
+    """The human part of a bundle: who answers for it, what it is for. Shown word for word, to everybody."""
+
+    purpose: str = ""
+    recipient: str = ""
+    lawful_basis: str = ""
+    contact: str = ""
+    prohibited_uses: tuple[str, ...] = ()
+    title: str = ""  # optional: the heading of the report
+
+    @property
+    def missing(self) -> list[str]:
+        """Names of the required fields that are still empty."""
+        return [name for name, value in vars(self).items() if name != "title" and not _filled(value)]
+
+    def as_json(self) -> dict[str, Any]:
+        return {**vars(self), "prohibited_uses": list(self.prohibited_uses)}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> ReleaseFields:
+        """Of a project's `release` section; unknown keys are a TypeError."""
+        rest = {name: value for name, value in fields.items() if value is not None}
+        uses: Sequence[str] = rest.pop("prohibited_uses", ())
+        return cls(**rest, prohibited_uses=tuple(uses))
+
+
+def _filled(value: str | tuple[str, ...]) -> bool:
+    """Whether it says anything: dots and question marks stand for what a draft left open."""
+    texts = (value,) if isinstance(value, str) else value
+    return any(text.strip(" .?") for text in texts)
+
+
+@dataclass(frozen=True)
+class AttackRan:
+    """What may be said in public of one attack: fixed by the plan, not by the data.
+
+    `targets_at_most`: the limit on units of each kind that the plan sets; None when the plan sets none
+    (the number of units itself is private).
+    """
+
+    name: str
+    knowledge: str
+    targets_at_most: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class AuditFacts:
+    """The public side of the audits of one model: which attacks ran, on how many samples, and that they
+    let it pass.
+
+    That they did is a fact about private rows which no noise protects; it is listed as such.
+    """
+
+    samples_audited: int
+    attacks: tuple[AttackRan, ...]
+
+    @classmethod
+    def of(cls, suite: Mapping[str, Any], samples_audited: int) -> AuditFacts:
+        """From the suite's result as JSON; takes names and knowledge of its attacks, each once, and
+        nothing else.
+        """
+        ran = dict.fromkeys(AttackRan(str(a["attack"]), str(a["knows"])) for a in suite.get("attacks", ()))
+        return cls(samples_audited, tuple(ran))
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "samples_audited": self.samples_audited,
+            "attacks": [attack.as_json() for attack in self.attacks],
+            "result": "the policy gate let this release through; rates stay with the owner",
+        }

@@ -1,0 +1,1 @@
+"""The two report pages: templates, one style sheet, plots."""

@@ -1,0 +1,187 @@
+"""report.json -> report.html: a pure function of the report's data, autoescaped, with nothing to load."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from dpsynth.release.facts import percent
+from dpsynth.release.pages import svg
+
+Json = Mapping[str, Any]
+MOST_SHOWN = 400
+"""Characters of one declared text; a longer one is cut, visibly."""
+WORST = 12
+MOST_NAMES = 16
+"""Columns of the heat map; with more, the worst ones."""
+MOST_PLOTS = 60
+
+
+def public_page(report: Json) -> bytes:
+    """The public page of a public report."""
+    plot = svg.trade_off(report["trade_off"], bound_name="the most that the promise allows")
+    return _render("public.html", report=report, trade_off_plot=plot)
+
+
+def internal_page(report: Json) -> bytes:
+    """The internal page of an internal report."""
+    evaluation = report["evaluation"]
+    return _render(
+        "internal.html",
+        report=report,
+        headlines=_headlines(report),
+        attack_plot=_attack_plot(report),
+        worst=_worst(evaluation),
+        pair_plot=_pair_plot(evaluation),
+        column_plots=[_column(column) for column in evaluation["columns"][:MOST_PLOTS]],
+    )
+
+
+def visible(text: object) -> str:
+    """Declared text for people: invisible and direction-changing characters are spelt out, long texts are
+    cut.
+    """
+    spelt = (f"⟨U+{ord(c):04X}⟩" if _hidden(c) else c for c in str(text)[: MOST_SHOWN + 1])
+    shown = "".join(spelt)
+    return shown if len(str(text)) <= MOST_SHOWN else f"{shown[:MOST_SHOWN]}…"
+
+
+def _hidden(character: str) -> bool:
+    return unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def number(value: float | None) -> str:
+    """Four significant digits, without an exponent where that reads well."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.4g}"
+
+
+def short(value: float | None) -> str:
+    """Three significant digits."""
+    return "–" if value is None or not math.isfinite(value) else f"{value:.3g}"
+
+
+def whole(value: float) -> str:
+    return f"{round(value):,}".replace(",", "\u202f")
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else percent(value)
+
+
+def _capitalize_first(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("dpsynth.release", "pages"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        visible=visible,
+        number=number,
+        short=short,
+        whole=whole,
+        percent=_percent,
+        capitalize_first=_capitalize_first,
+    )
+    return environment
+
+
+def _render(template: str, **values: Any) -> bytes:
+    return (_environment().get_template(template).render(**values) + "\n").encode()
+
+
+def _headlines(report: Json) -> list[dict[str, str]]:
+    return [card for card in (_attack_card(report), _fidelity_card(report), _learning_card(report)) if card]
+
+
+def _attack_card(report: Json) -> dict[str, str] | None:
+    suite = report["suite"]
+    if not suite["attacks"]:
+        return None
+    worst = max(suite["attacks"], key=lambda a: a["auc"]["value"])
+    at_least = suite["epsilon_at_least"]
+    bound = "" if at_least is None else f" Epsilon is at least {short(at_least)} by these attacks."
+    return {
+        "name": "Best attack on the rows (AUC)",
+        "value": percent(worst["auc"]["value"]),
+        "baseline": f"50 % by guessing, {_percent(worst['auc_claim_allows_at_most'])} allowed at most",
+        "words": f"'{worst['attack']}', 95 % interval {percent(worst['auc']['low'])} to "
+        f"{percent(worst['auc']['high'])}.{bound}",
+    }
+
+
+def _fidelity_card(report: Json) -> dict[str, str] | None:
+    pairs = next((m for m in report["evaluation"]["marginals"] if m["ways"] == 2), None)
+    score = report["evaluation"]["k_marginal"]
+    if pairs is None:
+        return None
+    return {
+        "name": "Error over all pairs of columns",
+        "value": percent(pairs["error"]["value"]),
+        "baseline": f"{percent(pairs['best_redrawn']['value'])} is the best achievable, "
+        f"{percent(pairs['columns_independent'])} with columns unrelated",
+        "words": f"The table is {score['words']}.",
+    }
+
+
+def _learning_card(report: Json) -> dict[str, str] | None:
+    learned = report["evaluation"]["learned"]
+    if not learned:
+        return None
+    best = max(learned, key=lambda one: one["scores"][0]["trained_on_real"]["value"])
+    score = best["scores"][0]
+    return {
+        "name": f"Predicting a column ({score['measure']})",
+        "value": short(score["trained_on_synthetic"]["value"]),
+        "baseline": f"{short(score['trained_on_real']['value'])} trained on real rows, "
+        f"{short(score['guess'])} by guessing",
+        "words": f"Column '{best['target']}' by {best['model']}, tested on held-out real rows.",
+    }
+
+
+def _attack_plot(report: Json) -> Markup:
+    marks = [
+        svg.Mark(attack["attack"], tuple(_mark(rate) for rate in attack["tpr_at_fpr"] if rate["tpr"]))
+        for attack in report["suite"]["attacks"]
+        if attack["group"] == "everyone"
+    ]
+    return svg.trade_off(report["trade_off"], marks, bound_name="the most that the promise allows")
+
+
+def _mark(rate: Json) -> tuple[float, float, float, float]:
+    return rate["fpr"], rate["tpr"]["value"], rate["tpr"]["low"], rate["tpr"]["high"]
+
+
+def _worst(evaluation: Json) -> list[dict[str, Any]]:
+    return [{"ways": m["ways"], "rows": m["by_clique"][:WORST]} for m in evaluation["marginals"]]
+
+
+def _pair_plot(evaluation: Json) -> Markup | None:
+    errors = {
+        frozenset(c["columns"]): c["error"] for m in evaluation["marginals"][:2] for c in m["by_clique"]
+    }
+    if not any(len(columns) == 2 for columns in errors):
+        return None
+    names = sorted((c["column"] for c in evaluation["columns"][:MOST_NAMES]), key=str.casefold)
+    rows: Sequence[Sequence[float | None]] = [[errors.get(frozenset({a, b})) for b in names] for a in names]
+    return svg.heat_map([visible(name) for name in names], rows, "Error of every pair of columns")
+
+
+def _column(column: Json) -> dict[str, Any]:
+    labels = [visible(label) for label in column["labels"]]
+    plot = svg.bars(labels, column["real"], column["synthetic"], f"Column {visible(column['column'])}")
+    return {"column": column["column"], "error": column["error"], "plot": plot}

@@ -1,0 +1,213 @@
+"""privacy.json: the one truth about what protects whom, rendered from the receipt and the schema."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dpsynth.privacy import events
+from dpsynth.privacy.accounting import dominating_gaussian
+from dpsynth.privacy.events import Charge, Event
+from dpsynth.privacy.receipt import Receipt, Total
+from dpsynth.release.fields import AuditFacts
+from dpsynth.schema import Schema
+
+FORMAT = "dpsynth-privacy/1"
+Json = dict[str, Any]
+
+
+def privacy_json(
+    receipt: Receipt,
+    schema: Schema,
+    audit: AuditFacts,
+    *,
+    method: str,
+    model_id: str,
+    declared_rows: int | None = None,
+) -> Json:
+    """The content of privacy.json: a pure function of released and declared facts."""
+    return {
+        "format": FORMAT,
+        "tool": tool(),
+        "model": {"id": model_id, "method": method},
+        "guarantee": _guarantee(receipt),
+        "unit": _unit(receipt),
+        "neighbours": {
+            "relation": receipt.neighbours,
+            "words": f"the release is about equally likely with and without any one {receipt.unit.entity}",
+        },
+        "curve": [{"epsilon": epsilon, "delta": delta} for epsilon, delta in receipt.profile],
+        "attacker": [_attacker(row) for row in receipt.attacker],
+        "gaussian": {"mu": receipt.mu, "d0": receipt.d0},
+        "charges": _charges(receipt),
+        "unprotected_quantities": unprotected(schema, receipt.unit.entity, audit, declared_rows),
+        "audits": audit.as_json(),
+        "ledger": _ledger(receipt),
+    }
+
+
+def tool() -> dict[str, str]:
+    return {"name": "dpsynth", "version": importlib.metadata.version("dpsynth-audit")}
+
+
+def _guarantee(receipt: Receipt) -> Json:
+    certificate = receipt.certificate
+    return {
+        "epsilon": certificate.epsilon,
+        "delta": certificate.delta,
+        "requested": {"epsilon": receipt.budget.epsilon, "delta": receipt.budget.delta},
+        "accountant": certificate.accountant,
+        "accountant_version": f"dp-accounting {importlib.metadata.version('dp-accounting')}",
+        "theorem": certificate.theorem,
+        "noise": "exact integer noise from the operating system's entropy; never stored, never seeded",
+    }
+
+
+def _unit(receipt: Receipt) -> Json:
+    unit = receipt.unit
+    if unit.column is None:
+        enforced = f"every row is a {unit.entity}; nobody is assumed to have only one"
+    else:
+        enforced = (
+            f"of each {unit.entity} (rows with the same {unit.column!r}) at most {unit.rows_per_unit} "
+            f"{'row is' if unit.rows_per_unit == 1 else 'rows are'} kept before anything is counted, "
+            "chosen by a hash with a secret key that is new for every run"
+        )
+    return {
+        "entity": unit.entity,
+        "column": unit.column,
+        "rows_per_unit": unit.rows_per_unit,
+        "enforced": enforced,
+    }
+
+
+def _attacker(row: Any) -> Json:
+    return {
+        "false_positive_rate": row.false_positive_rate,
+        "true_positive_rate_at_most": row.true_positive_rate,
+        "posteriors": [
+            {"prior": prior, "posterior_at_most": posterior} for prior, posterior in row.posteriors
+        ],
+    }
+
+
+def _charges(receipt: Receipt) -> list[Json]:
+    weights = shares(receipt.charges, receipt.d0)
+    return [
+        {
+            "purpose": c.purpose,
+            **describe(c.event),
+            "share": round(share, 6),
+            "event": events.to_json(c.event),
+        }
+        for c, share in zip(receipt.charges, weights, strict=True)
+    ]
+
+
+def shares(charges: Sequence[Charge], d0: float) -> list[float]:
+    """Each charge's part of the run's cost, by mu squared (which is what adds up); sums to 1."""
+    squares = [dominating_gaussian([charge.event], d0) ** 2 for charge in charges]
+    return [square / sum(squares) for square in squares]
+
+
+def describe(event: Event) -> Json:
+    """Mechanism, noise and sensitivity of an event in words."""
+    match event:
+        case events.DiscreteGaussian():
+            noise = f"integer noise of standard deviation {event.sigma:g} rows on every cell"
+            return _words(
+                f"{_times(event.count, 'noisy marginal')} (discrete Gaussian)",
+                noise,
+                _rows(event.sensitivity),
+            )
+        case events.DiscreteLaplace():
+            noise = f"integer noise of scale {event.scale:g} rows on every cell"
+            return _words(
+                f"{_times(event.count, 'noisy count')} (discrete Laplace)", noise, _rows(event.sensitivity)
+            )
+        case events.BoundedRange():
+            noise = f"random choice, epsilon {event.epsilon:g} each"
+            return _words(
+                f"{_times(event.count, 'private choice')} (exponential mechanism)",
+                noise,
+                "scaled into the choice",
+            )
+        case events.DpSgd():
+            noise = f"noise of {event.sigma:g} clipping bounds on each of {event.steps} sums"
+            return _words(
+                "noisy gradients (DP-SGD)", noise, f"one clipped unit, drawn with probability {event.rate:g}"
+            )
+        case events.Composed():
+            parts = [describe(part) for part in event.events]
+            return {
+                key: "; then ".join(dict.fromkeys(p[key] for p in parts))
+                for key in ("mechanism", "noise", "sensitivity")
+            }
+        case _:
+            return _words(event.kind.replace("_", " "), "as stated by the event", "as stated by the event")
+
+
+def _words(mechanism: str, noise: str, sensitivity: str) -> Json:
+    return {"mechanism": mechanism, "noise": noise, "sensitivity": sensitivity}
+
+
+def _times(count: int, what: str) -> str:
+    return f"one {what}" if count == 1 else f"{count} {what}s"
+
+
+def _rows(number: int) -> str:
+    return f"one unit moves it by at most {number} {'row' if number == 1 else 'rows'}"
+
+
+def unprotected(schema: Schema, entity: str, audit: AuditFacts, declared_rows: int | None) -> list[Json]:
+    """What the release reveals without noise, each with its reason."""
+    found = [
+        {
+            "quantity": "the rows fit the schema",
+            "why": "a run stops when a row does not; that this one did not is visible",
+        },
+        {
+            "quantity": "the attack gate let the release through",
+            "why": f"attacks compare with real rows; samples audited: {audit.samples_audited}",
+        },
+    ]
+    for name in schema.once_inspected:
+        reason = schema.columns[name].reason or "no reason was given"
+        found.append(
+            {
+                "quantity": f"bounds or values of column {name!r}",
+                "why": f"was: inspected. First learnt by looking at the private rows; now: {reason}",
+            }
+        )
+    if declared_rows is not None:
+        found.append(
+            {
+                "quantity": f"a declared number of rows: {declared_rows}",
+                "why": f"stated by the owner, not read from the data; then replacing one {entity} counts",
+            }
+        )
+    return found
+
+
+def _ledger(receipt: Receipt) -> Json:
+    promise = receipt.promise
+    return {
+        "dataset": receipt.dataset,
+        "run": receipt.run_id,
+        "promise": None if promise is None else {"epsilon": promise.epsilon, "delta": promise.delta},
+        "spent_before": _total(receipt.spent_before),
+        "spent_after": _total(receipt.spent_after),
+        "head": receipt.ledger_head,
+    }
+
+
+def _total(total: Total) -> Json:
+    return {"epsilon": total.epsilon, "mu": total.mu, "d0": total.d0}
+
+
+def charged_events(fields: Mapping[str, Any]) -> list[Event]:
+    """The events of a privacy.json; BudgetError for an unknown one, KeyError or TypeError when there are
+    none.
+    """
+    return [events.from_json(charge["event"]) for charge in fields["charges"]]

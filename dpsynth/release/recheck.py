@@ -1,0 +1,163 @@
+"""Whether a privacy.json follows from its own charges: everything that can be computed again is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dpsynth.budget import Budget
+from dpsynth.errors import DPSynthError, VerifyError
+from dpsynth.privacy import accounting
+from dpsynth.privacy.events import Charge, DiscreteGaussian, DiscreteLaplace, Event, flatten
+from dpsynth.privacy.receipt import NEIGHBOURS, AttackerRow, Receipt, Total, Unit
+from dpsynth.release.fields import AttackRan, AuditFacts
+from dpsynth.release.privacy_json import FORMAT, charged_events, privacy_json, tool
+from dpsynth.schema import Schema
+
+TOLERANCE = 1e-6
+"""Relative: the same events are priced alike on every machine to far better than this."""
+
+Json = Mapping[str, Any]
+
+
+def check_privacy(stated: Json, schema: Schema) -> None:
+    """Raise VerifyError (V120 to V123) naming the first statement that does not follow."""
+    try:
+        if stated["format"] != FORMAT:
+            raise VerifyError(
+                "V120", "privacy.json has a format this version does not know", "upgrade dpsynth"
+            )
+        events = charged_events(stated)
+        _check_sensitivity(events, stated)
+        _check_ledger(stated, events)
+        computed = _computed(stated, schema, events)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, DPSynthError) as problem:
+        if isinstance(problem, VerifyError):
+            raise
+        raise VerifyError(
+            "V121", "privacy.json lacks a statement or has an impossible one", "get another copy"
+        ) from None
+    same_version = stated["tool"] == tool()
+    for place in differences(stated, computed):
+        if same_version or place.split(".")[0] in {"guarantee", "curve", "attacker", "gaussian", "unit"}:
+            raise VerifyError(
+                "V122",
+                f"privacy.json: {place} does not follow from the charges and the schema",
+                "do not rely on it",
+            )
+
+
+def _check_sensitivity(events: list[Event], stated: Json) -> None:
+    """No event is priced for fewer rows than a unit may hold."""
+    rows = stated["unit"]["rows_per_unit"]
+    for event in flatten(events):
+        if isinstance(event, DiscreteGaussian | DiscreteLaplace) and event.sensitivity < rows:
+            raise VerifyError(
+                "V123",
+                f"privacy.json: a charge of sensitivity {event.sensitivity} for units of up to {rows} rows",
+                "do not rely on it",
+            )
+
+
+def _check_ledger(stated: Json, events: list[Event]) -> None:
+    ledger, gaussian = stated["ledger"], stated["gaussian"]
+    before, after, promise = ledger["spent_before"], ledger["spent_after"], ledger["promise"]
+    wrong = [
+        not _close(after["mu"], math.hypot(before["mu"], gaussian["mu"])),
+        not _close(after["d0"], before["d0"] + gaussian["d0"]),
+        promise is None or after["epsilon"] > promise["epsilon"] * (1 + TOLERANCE),
+        promise is not None
+        and before["mu"] == 0
+        and not _close(after["epsilon"], accounting.certify(events, promise["delta"]).epsilon),
+    ]
+    if any(wrong):
+        raise VerifyError("V124", "privacy.json: the ledger's totals do not add up", "do not rely on it")
+
+
+def _computed(stated: Json, schema: Schema, events: list[Event]) -> Json:
+    """privacy.json once more, from the parts of it that cannot be computed."""
+    audits, guarantee = stated["audits"], stated["guarantee"]
+    facts = AuditFacts(
+        audits["samples_audited"], tuple(AttackRan(a["name"], a["knowledge"]) for a in audits["attacks"])
+    )
+    computed = privacy_json(
+        _receipt(stated, schema, events),
+        schema,
+        facts,
+        method=stated["model"]["method"],
+        model_id=stated["model"]["id"],
+    )
+    computed["guarantee"]["accountant_version"] = guarantee["accountant_version"]
+    return computed
+
+
+def _receipt(stated: Json, schema: Schema, events: list[Event]) -> Receipt:
+    ledger, requested, d0 = stated["ledger"], stated["guarantee"]["requested"], stated["gaussian"]["d0"]
+    unit = schema.unit
+    purposes = [charge["purpose"] for charge in stated["charges"]]
+    return Receipt(
+        run_id=ledger["run"],
+        purpose="",
+        dataset=ledger["dataset"],
+        unit=Unit(unit.entity, unit.column, unit.rows_per_unit),
+        neighbours=NEIGHBOURS,
+        budget=Budget(requested["epsilon"], requested["delta"]),
+        certificate=accounting.certify(events, requested["delta"]),
+        charges=tuple(Charge(p, e) for p, e in zip(purposes, events, strict=True)),
+        mu=accounting.dominating_gaussian(events, d0),
+        d0=d0,
+        profile=_profile(stated, events),
+        attacker=_attacker(stated, events),
+        promise=Budget(**ledger["promise"]),
+        spent_before=Total(**ledger["spent_before"]),
+        spent_after=Total(**ledger["spent_after"]),
+        ledger_head=ledger["head"],
+        releasable=True,
+        seeded=False,
+    )
+
+
+def _profile(stated: Json, events: list[Event]) -> tuple[tuple[float, float], ...]:
+    at = [float(point["epsilon"]) for point in stated["curve"]]
+    return tuple(zip(at, accounting.privacy_profile(events, at).tolist(), strict=True))
+
+
+def _attacker(stated: Json, events: list[Event]) -> tuple[AttackerRow, ...]:
+    curve = accounting.trade_off(events)
+    rows = []
+    for row in stated["attacker"]:
+        fpr = float(row["false_positive_rate"])
+        tpr = curve.tpr(fpr)
+        priors = [float(p["prior"]) for p in row["posteriors"]]
+        rows.append(AttackerRow(fpr, tpr, tuple((p, p * tpr / (p * tpr + (1 - p) * fpr)) for p in priors)))
+    return tuple(rows)
+
+
+def differences(stated: object, computed: object, place: str = "") -> Iterator[str]:
+    """Places ("guarantee.epsilon") where two JSON values differ; numbers may by TOLERANCE."""
+    if isinstance(stated, Mapping) and isinstance(computed, Mapping):
+        for key in dict.fromkeys([*stated, *computed]):
+            inner = f"{place}.{key}" if place else str(key)
+            if key in stated and key in computed:
+                yield from differences(stated[key], computed[key], inner)
+            else:
+                yield inner
+    elif isinstance(stated, list | tuple) and isinstance(computed, list | tuple):
+        if len(stated) != len(computed):
+            yield place
+        else:
+            for position, (one, other) in enumerate(zip(stated, computed, strict=True)):
+                yield from differences(one, other, f"{place}.{position}")
+    elif not _same(stated, computed):
+        yield place
+
+
+def _same(one: object, other: object) -> bool:
+    if type(one) in {int, float} and type(other) in {int, float}:
+        return _close(one, other)
+    return type(one) is type(other) and one == other
+
+
+def _close(one: Any, other: Any) -> bool:
+    return math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=1e-30)
