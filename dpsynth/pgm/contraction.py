@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dpsynth.domain import Clique, Domain
 from dpsynth.pgm.elimination import Plan, Scope, Step
 
 Floats = NDArray[np.float64]
@@ -42,6 +43,10 @@ class Flat:
         """A view of the leaf's table with its axes as stored."""
         start, axes = int(self.starts[leaf]), self.plan.wanted[leaf]
         return vector[start : start + int(self.lengths[leaf])].reshape([self.plan.sizes[v] for v in axes])
+
+    def names(self, leaf: int, domain: Domain) -> Clique:
+        """The leaf's attributes in the order of its stored axes."""
+        return tuple(domain.attributes[v] for v in self.plan.wanted[leaf])
 
     def table(self, vector: Floats, leaf: int) -> Floats:
         """A view of the leaf's table with its axes in the order of ``plan.leaves[leaf]``."""

@@ -182,9 +182,11 @@ class _Builder:
         while len(nodes) > 1:
             nodes = [self._contract(nodes[0], nodes[1]), *nodes[2:]]
 
-    def _growth(self, left: int, right: int) -> float:
+    def _growth(self, left: int, right: int) -> tuple[int, int]:
+        """Cells gained by the product, then its size: of a table and vectors of its axes, the vectors first."""
         one, two = self.live[left], self.live[right]
-        return self._cells(one | two) - self._cells(one) - self._cells(two)
+        product = self._cells(one | two)
+        return product - self._cells(one) - self._cells(two), product
 
     def _cells(self, scope: Iterable[int]) -> int:
         return math.prod(self._sizes[v] for v in scope)

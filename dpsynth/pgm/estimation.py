@@ -24,6 +24,7 @@ from dpsynth.pgm.problem import (
     combine,
     estimate_total,
     forbidden_tables,
+    independent_start,
     maximal_cliques,
 )
 
@@ -33,24 +34,24 @@ Progress = Callable[[str, float], None]
 MAX_CELLS = 30_000_000
 """Default limit for the cells of all tensors of one inference (8 bytes each, about 4 copies)."""
 
-NOISE_SHARE = 0.95
-"""Stop at this share of the expected loss of the truth, M / 2 for M measured cells."""
-
 MAX_EVALUATIONS = 1000
-STALL_WINDOW, STALL_GAIN = 30, 1e-3
-"""Stop when this many accepted steps have lowered the loss by less than this share of it."""
+STALL_WINDOW, STALL_GAIN = 40, 1e-3
+"""Stop when this many evaluations have lowered the loss by less than this share of it."""
 
-GROWTH = 1.05
+FIRST_GROWTH, GROWTH, SHRINK = 1.2, 1.02, 0.3
+"""What the step is multiplied by: while the loss has never risen, afterwards, and when it rises."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """How an estimation ended: `loss` in units of the noise (expected at the truth: `expected`)."""
+    """How an estimation ended: `loss` is half the sum of squared residuals in units of the noise.
+
+    `goal` is where it stops; a larger `loss` means that it stalled or ran into the limit of evaluations.
+    """
 
     evaluations: int
     loss: float
-    expected: float
-    reason: str
+    goal: float
 
 
 def fit(
@@ -97,7 +98,8 @@ def fit_with_report(
     loss = LeastSquares(domain, cliques, targets, inference.flat)
     base = forbidden_tables(domain, cliques, zeros, inference.flat)
     descent = _Descent(inference, loss, base, estimate_total(targets))
-    potentials = np.zeros(inference.flat.cells) if start is None else _warm(domain, cliques, inference, start)
+    origin = independent_start(domain, targets, descent.total) if start is None else start.potentials
+    potentials = _spread_out(domain, cliques, inference, origin)
     report = descent.run(potentials, progress)
     tables = {c: inference.flat.table(descent.potentials, i).copy() for i, c in enumerate(cliques)}
     return GraphicalModel(domain, descent.total, tables), report
@@ -114,11 +116,13 @@ def check_capacity(plan: Plan, max_cells: float) -> None:
         )
 
 
-def _warm(domain: Domain, cliques: Sequence[Clique], inference: Inference, start: GraphicalModel) -> Floats:
-    """Old potentials added into the first new table that holds them; those that fit nowhere are dropped."""
+def _spread_out(
+    domain: Domain, cliques: Sequence[Clique], inference: Inference, tables: Mapping[Clique, Floats]
+) -> Floats:
+    """Potentials added into the first table that holds them; those that fit nowhere are dropped."""
     flat = inference.flat
     vector = np.zeros(flat.cells)
-    for old, table in start.potentials.items():
+    for old, table in tables.items():
         holder = next((i for i, clique in enumerate(cliques) if set(old) <= set(clique)), None)
         if holder is not None:
             missing = tuple(k for k, a in enumerate(cliques[holder]) if a not in old)
@@ -136,9 +140,9 @@ class _Point:
 
 
 class _Descent:
-    """Momentum mirror descent: a step of 2 / (L N) that grows by 5 % while the loss falls.
+    """Momentum mirror descent: the step starts at 2 / (L N) and grows while the loss falls.
 
-    When it rises, the momentum restarts from the best point; when it rises again, the step is halved.
+    When the loss rises, the descent goes back to the best point with a shorter step and without momentum.
     """
 
     def __init__(self, inference: Inference, loss: LeastSquares, base: Floats | None, total: float) -> None:
@@ -147,50 +151,37 @@ class _Descent:
         self._base = base
         self.total = total
         self.potentials = np.empty(0)
-        self.expected = loss.cells / 2
 
     def run(self, start: Floats, progress: Progress | None) -> Fitted:
         best = self._at(start)
-        first, previous = best.loss, best.potentials
-        step, age, evaluations = 2.0 / (self._loss.smoothness * self.total), 0, 1
+        goal, first, previous = self._loss.goal, best.loss, best.potentials
+        step, growth, age, evaluations = 2.0 / (self._loss.smoothness * self.total), FIRST_GROWTH, 0, 1
         history = [best.loss]
-        reason = "cap"
-        while evaluations < MAX_EVALUATIONS:
-            if best.loss <= NOISE_SHARE * self.expected:
-                reason = "noise"
-                break
+        while best.loss > goal and evaluations < MAX_EVALUATIONS and not _stalled(history):
             moved = best.potentials - step * best.gradient
             point = self._at(moved + (age / (age + 3.0)) * (moved - previous))
             evaluations += 1
             if point.loss < best.loss:
-                best, previous, age, step = point, moved, age + 1, step * GROWTH
-                history.append(best.loss)
-                if _stalled(history):
-                    reason = "stall"
-                    break
-            elif age:
-                age, previous = 0, best.potentials
+                best, previous, age, step = point, moved, age + 1, step * growth
             else:
-                step /= 2
-                if step * float(np.abs(best.gradient).max()) < 1e-12:
-                    reason = "stall"
-                    break
+                previous, age, step, growth = best.potentials, 0, step * SHRINK, GROWTH
+            history.append(best.loss)
             if progress is not None:
-                progress("fitting", self._done(first, best.loss))
+                progress("fitting", _done(first, best.loss, goal))
         self.potentials = best.potentials if self._base is None else best.potentials + self._base
-        return Fitted(evaluations, best.loss, self.expected, reason)
+        return Fitted(evaluations, best.loss, goal)
 
     def _at(self, potentials: Floats) -> _Point:
         beliefs = self._inference.run(potentials if self._base is None else potentials + self._base)
         loss, gradient = self._loss.evaluate(beliefs.marginals * self.total)
         return _Point(potentials, loss, gradient)
 
-    def _done(self, first: float, now: float) -> float:
-        """How far the loss has come from its start to its goal, on a logarithmic scale."""
-        goal = NOISE_SHARE * self.expected
-        if not first > goal > 0:
-            return 1.0
-        return min(1.0, max(0.0, math.log(first / max(now, goal)) / math.log(first / goal)))
+
+def _done(first: float, now: float, goal: float) -> float:
+    """How far the loss has come from its start to its goal, on a logarithmic scale."""
+    if not first > goal > 0:
+        return 1.0
+    return min(1.0, max(0.0, math.log(first / max(now, goal)) / math.log(first / goal)))
 
 
 def _stalled(history: list[float]) -> bool:

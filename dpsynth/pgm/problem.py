@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,10 @@ from dpsynth.measurement import Measurement
 from dpsynth.pgm.contraction import Flat
 
 Floats = NDArray[np.float64]
+
+CHANCE_ABOVE_3_SIGMA = 0.00135
+LIFT = 0.3
+"""Lowest count at which a cell starts, in standard deviations of its noise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,13 +75,46 @@ def estimate_total(targets: Sequence[Target]) -> float:
     return max(1.0, float(weights @ totals / weights.sum()))
 
 
+def expected_loss(targets: Sequence[Target]) -> float:
+    """Where to stop: the loss that a good fit is expected to have.
+
+    The truth itself has M / 2 for M measured cells. A fit follows the noise of the cells that stand out of
+    it, so two degrees of freedom are taken off for each cell above 3 sigma (beyond those that chance puts
+    there), up to a tenth of all. Going on would fit the noise of the others.
+    """
+    cells = sum(t.values.size for t in targets)
+    above = sum(int((t.values > 3 * math.sqrt(t.variance)).sum()) for t in targets)
+    return 0.5 * max(0.9 * cells, cells - 2 * max(0.0, above - CHANCE_ABOVE_3_SIGMA * cells))
+
+
+def independent_start(domain: Domain, targets: Sequence[Target], total: float) -> dict[Clique, Floats]:
+    """Log shares of each attribute's cells from the most precise measurement of it; a descent begins there.
+
+    Cells below a fraction of their noise are lifted to it, so that none starts at zero.
+    """
+    return {(a,): _log_shares(domain, targets, a, total) for a in domain.attributes}
+
+
+def _log_shares(domain: Domain, targets: Sequence[Target], attribute: str, total: float) -> Floats:
+    found = [(t.variance * t.values.size / domain[attribute], t) for t in targets if attribute in t.clique]
+    if not found:
+        return np.zeros(domain[attribute])
+    variance, target = min(found, key=lambda pair: pair[0])
+    axes = tuple(k for k, a in enumerate(target.clique) if a != attribute)
+    counts = np.maximum(target.values.sum(axis=axes), LIFT * math.sqrt(variance))
+    return np.asarray(np.log(counts / total), dtype=np.float64)
+
+
 @dataclass(frozen=True, eq=False)
-class _Projection:
-    """A target's place: which table holds it, which axes go, and where its cells lie in the residuals."""
+class _Place:
+    """Where a target lies: the table that holds it, the axes to sum (as stored), its cells in the residuals.
+
+    `shape` is that of the table with the summed axes kept as 1.
+    """
 
     leaf: int
     axes: tuple[int, ...]
-    kept: tuple[int, ...]
+    shape: tuple[int, ...]
     cells: slice
 
 
@@ -87,48 +125,56 @@ class LeastSquares:
         self, domain: Domain, cliques: Sequence[Clique], targets: Sequence[Target], flat: Flat
     ) -> None:
         self._flat = flat
-        sizes = [t.values.size for t in targets]
-        ends = np.cumsum([0, *sizes])
-        self._places = [
-            _place(domain, cliques, target.clique, slice(int(start), int(end)))
-            for target, start, end in zip(targets, ends[:-1], ends[1:], strict=True)
-        ]
-        self._observed = np.concatenate([t.values.ravel() for t in targets])
-        self._weights = np.repeat([1.0 / t.variance for t in targets], sizes)
+        self._places: list[_Place] = []
+        observed: list[Floats] = []
+        curvature = np.zeros(len(cliques))
+        start = 0
+        for target in targets:
+            leaf = _holder(domain, cliques, target.clique)
+            stored = flat.names(leaf, domain)
+            place = _place(domain, leaf, stored, target.clique, start)
+            start = place.cells.stop
+            self._places.append(place)
+            kept = [a for a in stored if a in target.clique]
+            observed.append(target.values.transpose([target.clique.index(a) for a in kept]).ravel())
+            curvature[leaf] += domain.size(cliques[leaf]) / target.values.size / target.variance
+        self._observed = np.concatenate(observed)
+        self._weights = np.repeat([1.0 / t.variance for t in targets], [t.values.size for t in targets])
         self._residuals = np.empty_like(self._observed)
-        self.cells = len(self._observed)
-        self.smoothness = self._smoothness(domain, cliques, targets)
-
-    def _smoothness(self, domain: Domain, cliques: Sequence[Clique], targets: Sequence[Target]) -> float:
-        """Largest over tables of ``sum |table| / |target| / sigma^2``: bounds the curvature in mu."""
-        sums = np.zeros(len(cliques))
-        for target, place in zip(targets, self._places, strict=True):
-            sums[place.leaf] += domain.size(cliques[place.leaf]) / target.values.size / target.variance
-        return float(sums.max())
+        self.goal = expected_loss(targets)
+        self.smoothness = float(curvature.max())
 
     def evaluate(self, counts: Floats) -> tuple[float, Floats]:
-        """(loss, gradient with respect to every cell of every table)."""
+        """(loss, gradient with respect to every cell of every table).
+
+        `smoothness`, the largest over tables of ``sum |table| / |target| / sigma^2``, bounds its curvature.
+        """
         residuals = self._residuals
         for place in self._places:
-            table = self._flat.table(counts, place.leaf)
-            residuals[place.cells].reshape(place.kept)[...] = (
-                table.sum(axis=place.axes) if place.axes else table
+            table = self._flat.stored(counts, place.leaf)
+            kept = residuals[place.cells].reshape(place.shape)
+            np.add.reduce(table, axis=place.axes, keepdims=True, out=kept) if place.axes else np.copyto(
+                kept, table
             )
         residuals -= self._observed
         scaled = residuals * self._weights
         gradient = np.zeros(self._flat.cells)
         for place in self._places:
-            table = self._flat.table(gradient, place.leaf)
-            table += np.expand_dims(scaled[place.cells].reshape(place.kept), place.axes)
+            table = self._flat.stored(gradient, place.leaf)
+            table += scaled[place.cells].reshape(place.shape)
         return 0.5 * float(residuals @ scaled), gradient
 
 
-def _place(domain: Domain, cliques: Sequence[Clique], clique: Clique, cells: slice) -> _Projection:
+def _holder(domain: Domain, cliques: Sequence[Clique], clique: Clique) -> int:
     """The smallest table that holds the clique."""
     holders = [i for i, other in enumerate(cliques) if set(clique) <= set(other)]
-    leaf = min(holders, key=lambda i: domain.size(cliques[i]))
-    axes = tuple(k for k, a in enumerate(cliques[leaf]) if a not in clique)
-    return _Projection(leaf, axes, domain.shape(clique), cells)
+    return min(holders, key=lambda i: domain.size(cliques[i]))
+
+
+def _place(domain: Domain, leaf: int, stored: Clique, clique: Clique, start: int) -> _Place:
+    axes = tuple(k for k, a in enumerate(stored) if a not in clique)
+    shape = tuple(domain[a] if a in clique else 1 for a in stored)
+    return _Place(leaf, axes, shape, slice(start, start + domain.size(clique)))
 
 
 def forbidden_tables(
@@ -139,9 +185,10 @@ def forbidden_tables(
         return None
     base = np.zeros(flat.cells)
     for clique, forbidden in zeros.items():
-        ordered = domain.ordered(clique)
-        place = _place(domain, cliques, ordered, slice(0))
-        mask = np.asarray(forbidden, dtype=bool).transpose([clique.index(a) for a in ordered])
-        table = flat.table(base, place.leaf)
-        table[np.broadcast_to(np.expand_dims(mask, place.axes), table.shape)] = -np.inf
+        leaf = _holder(domain, cliques, clique)
+        stored = flat.names(leaf, domain)
+        place = _place(domain, leaf, stored, clique, 0)
+        mask = np.asarray(forbidden, dtype=bool).transpose([clique.index(a) for a in stored if a in clique])
+        table = flat.stored(base, leaf)
+        table[np.broadcast_to(mask.reshape(place.shape), table.shape)] = -np.inf
     return base
