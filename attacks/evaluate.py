@@ -39,7 +39,7 @@ class Bound:
 
 @dataclass(frozen=True, eq=False)
 class AttackResult:
-    """What one attack achieved on one group of units. `scores` (units of the game,) is for internal tables."""
+    """What one attack achieved on one group of units. `scores` (units,) is for internal tables."""
 
     name: str
     knows: str
@@ -60,11 +60,18 @@ class AttackResult:
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "attack": self.name, "knows": self.knows, "group": self.group, "members": self.members,
-            "controls": self.controls, "auc": self.auc.as_json(), "auc_claim_allows_at_most": self.auc_allowed,
-            "tpr_at_fpr": [rate.as_json() for rate in self.rates], "p_value": self.p_value,
-            "adjusted_p_value": self.adjusted_p, "epsilon_bound": self.bound.as_json() if self.bound else None,
-        }  # fmt: skip
+            "attack": self.name,
+            "knows": self.knows,
+            "group": self.group,
+            "members": self.members,
+            "controls": self.controls,
+            "auc": self.auc.as_json(),
+            "auc_claim_allows_at_most": self.auc_allowed,
+            "tpr_at_fpr": [rate.as_json() for rate in self.rates],
+            "p_value": self.p_value,
+            "adjusted_p_value": self.adjusted_p,
+            "epsilon_bound": self.bound.as_json() if self.bound else None,
+        }
 
 
 def measure(
@@ -100,7 +107,7 @@ def bound(
 ) -> Bound | None:
     """The best one-run lower bound on epsilon over the ways to guess; `alpha` is for one way of one attack.
 
-    `target`: units whose membership is a fair coin (up to `bias` in log odds). Ties are broken by chance, which
+    `target`: units whose membership is a fair coin, up to `bias` in log odds. Ties are broken by chance, which
     costs strength, never validity. None without targets.
     """
     m = int(target.sum())

@@ -1,8 +1,8 @@
-"""Controls of the attacks themselves: outputs whose leak is known, because they are planted here.
+"""Controls of the attacks themselves: outputs whose leak is known, because it is planted here.
 
-Half of the members, drawn by unit, leave the game and serve as reference rows. They are real rows from where
-the training rows came from and nobody attacks them, so an output made of them leaks nothing about the
-remaining members; copies of remaining members' rows mixed into it leak exactly that share.
+Negative: half of the members, drawn by unit, leave the game and serve as reference rows. They are real rows
+from where the training rows came from and nobody attacks them, so an output made of them leaks nothing about
+the remaining members. Positive: the very table under attack, a share of its rows replaced by members' rows.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.threat import Game, Mask, Rows, concatenate, hash_columns
+from attacks.threat import Game, Rows, concatenate, hash_columns
 from dpsynth.records import Records
 
-_MOST_ROWS = 200_000  # rows of a planted output: enough to be found, cheap enough to be made five times
+_MOST_ROWS = 200_000  # rows of a negative output
 
 
 @dataclass(frozen=True, eq=False)
 class Nursery:
-    """A game without its reference units, and the rows to plant outputs from. `rows`: rows per output."""
+    """A game without its reference units, and the rows to make outputs from. `rows`: rows per output."""
 
     game: Game
     reference: Rows
@@ -33,36 +33,57 @@ class Nursery:
         aside = np.zeros(len(game.member), bool)
         aside[rng.choice(members, len(members) // 2, replace=False)] = True
         candidates = game.view.candidates
-        left = candidates.take(~aside)
         member = game.member[~aside]
-        view = replace(game.view, candidates=left, prior=float(member.mean()))
-        rows = round(len(game.view.synthetic) * float(member.sum()) / max(1, len(members)))
-        reference = candidates.rows.take(np.flatnonzero(candidates.rows_of(aside)))
+        view = replace(game.view, candidates=candidates.take(~aside), prior=float(member.mean()))
         groups = {name: group[~aside] for name, group in game.groups.items()}
-        smaller = replace(game, view=view, member=member, groups=groups)
-        return cls(smaller, reference, int(np.clip(rows, 1, _MOST_ROWS)))
+        rows = round(len(game.view.synthetic) * float(member.sum()) / len(members))
+        return cls(
+            replace(game, view=view, member=member, groups=groups),
+            candidates.rows.take(np.flatnonzero(candidates.rows_of(aside))),
+            int(np.clip(rows, 1, _MOST_ROWS)),
+        )
 
     def fresh(self, rng: np.random.Generator) -> Game:
-        """Negative: reference rows as they are, each used about equally often."""
+        """Reference rows as they are, each used about equally often."""
         return self.game.on(self.reference.take(_spread(len(self.reference), self.rows, rng)))
 
     def independent(self, rng: np.random.Generator) -> Game:
-        """Negative: each column drawn by itself from the reference rows."""
+        """Each column drawn by itself from the reference rows."""
         return self.game.on(_shuffled_columns(self.reference, self.rows, rng))
 
-    def leaky(self, share: float, rng: np.random.Generator) -> Game:
-        """Positive: this share of the rows are members' rows word for word, the rest reference rows."""
-        copies = max(1, round(share * self.rows))
-        members = np.flatnonzero(self.game.view.candidates.rows_of(self.game.member))
-        source = members[_spread(len(members), copies, rng)]
-        parts = [self.game.view.candidates.rows.take(source)]
-        if copies < self.rows:
-            parts.append(self.reference.take(_spread(len(self.reference), self.rows - copies, rng)))
-        return self.game.on(concatenate(parts))
 
-    def recoded(self, rng: np.random.Generator) -> Game:
-        """All members' rows with every cell moved by one: reversible, and out of these attacks' sight."""
-        return self.game.on(_moved(self.leaky(1.0, rng).view.synthetic))
+def leaky(game: Game, share: float, rng: np.random.Generator) -> Game:
+    """The game about the same table with this share of its rows replaced by members' rows, cell by cell.
+
+    Inside a cell the values are the table's own style: those of its rows in the same cell. A generator that
+    copies encoded rows does just that, and a word-for-word copy would be easier to see.
+    """
+    table, candidates = game.view.synthetic, game.view.candidates
+    copies = min(len(table), max(1, round(share * len(table))))
+    members = np.flatnonzero(candidates.rows_of(game.member))
+    copied = _in_style(candidates.rows.take(members[_spread(len(members), copies, rng)]), table, rng)
+    if copies == len(table):
+        return game.on(copied)
+    return game.on(concatenate([copied, table.take(rng.permutation(len(table))[copies:])]))
+
+
+def recoded(game: Game, rng: np.random.Generator) -> Game:
+    """All members' rows with every cell moved by one: reversible, and out of these attacks' sight."""
+    return game.on(_moved(leaky(game, 1.0, rng).view.synthetic))
+
+
+def _in_style(rows: Rows, style: Rows, rng: np.random.Generator) -> Rows:
+    """The same cells with the values of random rows of `style` in the same cell; their own where there are none."""
+    fine, hashes = rows.fine.copy(), rows.hashes.copy()
+    for c, (cells, other) in enumerate(zip(rows.cells.columns, style.cells.columns, strict=True)):
+        order = np.argsort(other, kind="stable")
+        first = np.searchsorted(other[order], cells, side="left")
+        count = np.searchsorted(other[order], cells, side="right") - first
+        found = count > 0
+        pick = order[first[found] + rng.integers(0, count[found])]
+        fine[found, c] = style.fine[pick, c]
+        hashes[found, c] = style.hashes[pick, c]
+    return Rows(rows.cells, fine, hashes)
 
 
 def _spread(n: int, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -87,47 +108,3 @@ def _moved(rows: Rows) -> Rows:
     )
     hashes = hash_columns([rows.hashes[:, c] for c in range(rows.hashes.shape[1])])
     return Rows(Records(domain, cells), rows.fine + np.uint8(128), hashes)
-
-
-def overlap(game: Game, rng: np.random.Generator) -> tuple[float, float, float]:
-    """How often controls' units have a row that is also among the members, and how often that is expected.
-
-    Returns (rate of the controls, rate of as many members against the other members, standard error).
-    """
-    candidates = game.view.candidates
-    members = np.flatnonzero(game.member)
-    count = min(game.controls, len(members) // 2)
-    if count == 0 or game.controls == 0:
-        return 0.0, 0.0, 0.0
-    stand_in = np.zeros(len(game.member), bool)
-    stand_in[rng.choice(members, count, replace=False)] = True
-    rest = game.member & ~stand_in
-    known = candidates.rows.keys[candidates.rows_of(rest)]
-    seen = candidates.best(np.isin(candidates.rows.keys, known)) > 0
-    rate, expected = float(seen[~game.member].mean()), float(seen[stand_in].mean())
-    pooled = float(seen[~game.member | stand_in].mean())
-    return rate, expected, _spread_of(pooled, game.controls, count)
-
-
-def _spread_of(rate: float, first: int, second: int) -> float:
-    return float(np.sqrt(max(rate * (1 - rate), 1e-12) * (1 / first + 1 / second)))
-
-
-def thinned(game: Game, rng: np.random.Generator) -> tuple[Mask, float]:
-    """Targets whose membership is a fair coin, and how far from fair its log odds may be.
-
-    Each unit of the larger side stays with a probability of its own draw such that both answers are equally
-    likely. With a declared coin that is exact; else the odds come from the two sizes, and the bias returned covers
-    their error (99.9 %, Clopper and Pearson).
-    """
-    from attacks.stats import clopper_pearson
-
-    units = len(game.member)
-    held_out = game.coin if game.coin is not None else game.controls / units
-    keep = np.where(game.member, min(1.0, held_out / (1.0 - held_out)), min(1.0, (1.0 - held_out) / held_out))
-    target = rng.random(units) < keep
-    if game.coin is not None:
-        return target, 0.0
-    sure = clopper_pearson(game.controls, units, 0.999)
-    odds = [np.log(p / (1.0 - p)) for p in (sure.low, sure.value, sure.high)]
-    return target, float(max(odds[1] - odds[0], odds[2] - odds[1]))

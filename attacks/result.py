@@ -23,7 +23,7 @@ class ControlResult:
     """One planted output: what the attacks should see in it and what they saw."""
 
     name: str
-    kind: str  # "positive" (must be caught), "negative" (must raise no alarm), "blind spot" (shown only)
+    kind: str  # positive (must be seen), negative (must not), sensitivity or blind spot (shown only)
     share: float | None  # copied share of its rows
     seen: bool
     passed: bool
@@ -32,8 +32,8 @@ class ControlResult:
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "control": self.name, "kind": self.kind, "copied_share": self.share, "seen": self.seen, "passed": self.passed,
-            "best_attack": self.best_attack, "adjusted_p_value": self.adjusted_p,
+            "control": self.name, "kind": self.kind, "copied_share": self.share, "seen": self.seen,
+            "passed": self.passed, "best_attack": self.best_attack, "adjusted_p_value": self.adjusted_p,
         }  # fmt: skip
 
 
@@ -110,28 +110,31 @@ class SuiteResult:
         return frame.assign(claim_allows_at_most=allowed)
 
     def __str__(self) -> str:
-        lines = [self.verdict, self.headline, ""]
-        head = f"{'attack':<34} {'AUC [95 %]':<22} {'TPR at 1 % FPR':<22} {'allowed':<8} {'p (Holm)':<9} epsilon >="
-        lines += [head] + [_line(attack) for attack in self.attacks] if self.attacks else []
-        lines += (
-            [""] + [f"{c.kind} control, {c.name}: {_seen(c)}" for c in self.controls] if self.controls else []
-        )
-        lines += [f"note: {warning}" for warning in self.warnings]
-        return "\n".join(lines)
+        lines = [self.verdict, self.headline]
+        if self.attacks:
+            lines += [
+                "",
+                _ROW.format("attack", "AUC [95 %]", "TPR at 10 % FPR", "allowed", "p (Holm)", "epsilon >="),
+            ]
+            lines += [_line(attack) for attack in self.attacks]
+        if self.controls:
+            lines += ["", *(f"{c.kind}: {c.name}: {_seen(c)}" for c in self.controls)]
+        return "\n".join([*lines, *(f"note: {warning}" for warning in self.warnings)])
+
+
+_ROW = "{:<46} {:<20} {:<20} {:<8} {:<9} {}"
 
 
 def _line(attack: AttackResult) -> str:
-    rate = next(r for r in attack.rates if r.fpr == 0.01)
-    shown = str(rate.rate) if rate.rate else "too few controls"
-    allowed = f"{rate.allowed:.3f}" if rate.allowed is not None else "-"
+    rate = next((r for r in attack.rates if r.fpr == 0.1), None)
+    shown = str(rate.rate) if rate and rate.rate else "too few controls"
+    allowed = f"{rate.allowed:.3f}" if rate and rate.allowed is not None else "-"
     epsilon = f"{attack.bound.epsilon:.2f}" if attack.bound else "-"
-    return (
-        f"{attack.label:<34} {attack.auc!s:<22} {shown:<22} {allowed:<8} {attack.adjusted_p:<9.3g} {epsilon}"
-    )
+    return _ROW.format(attack.label, str(attack.auc), shown, allowed, f"{attack.adjusted_p:.3g}", epsilon)
 
 
 def _seen(control: ControlResult) -> str:
     what = f"seen by '{control.best_attack}'" if control.seen else "not seen"
-    if control.kind == "blind spot":
-        return f"{what} (shown as what such attacks cannot see)"
-    return f"{what} ({'as it must' if control.passed else 'CONTROL FAILED'})"
+    if control.kind == "positive" or control.kind == "negative":
+        return f"{what} ({'as it must be' if control.passed else 'CONTROL FAILED'})"
+    return f"{what} (no reversible recoding is)" if control.kind == "blind spot" else what

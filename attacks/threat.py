@@ -78,7 +78,7 @@ class Rows:
     @cached_property
     def keys(self) -> Hashes:
         """One hash per row of the values as given."""
-        return np.bitwise_xor.reduce(self.hashes, axis=1)
+        return np.asarray(np.bitwise_xor.reduce(self.hashes, axis=1), np.uint64)
 
     @cached_property
     def cell_hashes(self) -> Hashes:
@@ -188,11 +188,17 @@ class View:
     prior: float
     cliques: tuple[Clique, ...] | None = None  # the marginals that the generator measured, when known
 
-    @property
+    @cached_property
     def has_finer_values(self) -> bool:
         """Whether some row's values say more than its cells."""
         rows = self.candidates.rows
         return len(np.unique(rows.keys)) > len(np.unique(np.bitwise_xor.reduce(rows.cell_hashes, axis=1)))
+
+    @cached_property
+    def closest(self) -> NDArray[np.uint16]:
+        """Per row of the candidates: distance to the closest synthetic row."""
+        candidates = self.candidates
+        return nearest(candidates.rows.fine, self.synthetic.fine, candidates.ordered)[:, 0]
 
 
 @dataclass(frozen=True, eq=False)

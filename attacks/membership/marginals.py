@@ -1,11 +1,14 @@
 """The marginal likelihood ratio: does the synthetic table lean towards the target's cells?
 
 The core of MAMA-MIA (Golob et al. 2024), against a better reference: all candidates' rows, since the attacker
-knows them all and not who is a member. With r the synthetic count of a cell minus what the candidates lead one
-to expect, one row of the training data moves r by d = (synthetic rows) / (training rows). Under a Gaussian
-residual of variance v the log-likelihood ratio of "in" against "out" is ``(r d + d^2 (prior - 1/2)) / v``,
-added over the target's cells. The variance of a cell is its expected count times how badly the whole marginal
-fits, so that marginals which the generator never looked at count for little.
+knows them all and not who is a member. With r the synthetic count of a cell minus what the candidates lead
+one to expect, one row of the training data moves r by d = (synthetic rows) / (training rows). Under a
+Gaussian residual of variance v the log-likelihood ratio of "in" against "out" is
+``(r d + d^2 (prior - 1/2)) / v``, added over the target's cells and, as log-likelihoods add, over a unit's rows.
+
+The variance of a cell is its expected count times how badly the whole marginal fits, so that marginals which
+the generator never looked at count for little. When the generator's cliques are known, the correlation between
+cells of different cliques is taken into account as well (`Decorrelated`).
 """
 
 from __future__ import annotations
@@ -14,54 +17,128 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.linalg import LinearOperator, cg
 
 from attacks.threat import Floats, Index, View
-from dpsynth.domain import Clique
+from dpsynth.domain import Clique, Domain
 from dpsynth.records import Codes, Records
 
-_LEVELS = 128  # most levels of an attribute inside a pair
+_LEVELS = 128  # most levels of an attribute inside a marginal
 _CELLS = 1 << 22  # largest table of counts
+_SMOOTH = 1.0  # synthetic rows added to each expected count
+_STEPS = 20  # conjugate gradient steps: the ranking does not change after
 
 
-@dataclass(frozen=True)
-class MarginalRatio:
-    """`known`: use the generator's own cliques (the view must hold them); else all columns and pairs.
+@dataclass(frozen=True, eq=False)
+class Residual:
+    """One marginal: each candidate row's cell (rows,), and per cell the synthetic count minus the expected
+    one, the expected count, and the mean of residual squared over expected."""
 
-    `smooth`: added to each cell's expected count, in synthetic rows.
-    """
+    cell: Index
+    residual: Floats
+    scale: Floats
+    misfit: float
 
-    name: str = "marginal ratio"
-    knows: str = "the synthetic rows and all candidates' rows; compares their one- and two-way tables"
-    known: bool = False
-    smooth: float = 1.0
-    summed: bool = False  # a unit's score is the sum over its rows instead of the best
-
-    def __call__(self, view: View, rng: np.random.Generator) -> Floats:
-        real, synthetic = compact(view)
-        if self.known and view.cliques is None:
-            raise ValueError("the generator's cliques are not known in this view")
-        cliques = view.cliques if self.known and view.cliques is not None else _all_pairs(real)
-        step = len(synthetic) / max(1.0, view.prior * len(real))
-        scores = np.zeros(len(real), np.float64)
-        for clique in cliques:
-            if clique and real.domain.size(clique) <= _CELLS:
-                scores += self._clique(real, synthetic, clique, step, view.prior)
-        return view.candidates.total(scores) if self.summed else view.candidates.best(scores)
-
-    def _clique(self, real: Records, synthetic: Records, clique: Clique, step: float, prior: float) -> Floats:
+    @classmethod
+    def of(cls, real: Records, synthetic: Records, clique: Clique) -> Residual:
         cells = real.domain.size(clique)
         own = _flat(real, clique)
         expected = np.bincount(own, minlength=cells) * (len(synthetic) / len(real))
         residual = np.bincount(_flat(synthetic, clique), minlength=cells) - expected
-        scale = expected + self.smooth
-        misfit = float((residual**2 / scale).sum() / max(1, int((expected > 0).sum())))
-        ratio = (residual * step + step * step * (prior - 0.5)) / (scale * max(misfit, 1e-6))
-        return np.asarray(ratio[own])
+        scale = expected + _SMOOTH
+        occupied = max(1, int((expected > 0).sum()))
+        return cls(
+            own,
+            residual,
+            np.asarray(scale, np.float64),
+            max(float((residual**2 / scale).sum()) / occupied, 1e-6),
+        )
 
 
-def _all_pairs(records: Records) -> tuple[Clique, ...]:
-    names = records.domain.attributes
-    return (*((a,) for a in names), *itertools.combinations(names, 2))
+@dataclass(frozen=True)
+class MarginalRatio:
+    """All columns and pairs of columns, as if independent of each other."""
+
+    name: str = "marginal ratio"
+    knows: str = "the synthetic rows and all candidates' rows; compares their one- and two-way tables"
+
+    def __call__(self, view: View, rng: np.random.Generator) -> Floats:
+        real, synthetic = compact(view)
+        step = _step(view)
+        scores = np.zeros(len(real), np.float64)
+        for clique in _usable(all_pairs(real.domain), real.domain):
+            found = Residual.of(real, synthetic, clique)
+            ratio = (found.residual * step + step * step * (view.prior - 0.5)) / (found.scale * found.misfit)
+            scores += ratio[found.cell]
+        return view.candidates.total(scores)
+
+
+@dataclass(frozen=True)
+class Decorrelated:
+    """The generator's own cliques, their cells weighted by the inverse of the residuals' covariance.
+
+    With z(x) the indicator of a row's cells over sqrt(v), the covariance of the scaled residual is
+    ``s E[z z'] + diag``: sampling plus what misfits each clique by itself. Its inverse times the residual gives
+    the best linear score. Solved by conjugate gradients on the sparse z; nothing of size cells x cells is made.
+    """
+
+    name: str = "marginal ratio, cliques known"
+    knows: str = "also which tables of counts the generator measured; compares only those"
+    ridge: float = 1.0
+
+    def __call__(self, view: View, rng: np.random.Generator) -> Floats:
+        if not view.cliques:
+            raise ValueError("the generator's cliques are not known in this view")
+        real, synthetic = compact(view)
+        cliques = _usable(view.cliques, real.domain)
+        found = [Residual.of(real, synthetic, clique) for clique in cliques]
+        scores = self._scores(found, len(synthetic) / len(real)) if found else np.zeros(len(real))
+        return view.candidates.total(scores)
+
+    def _scores(self, found: list[Residual], rate: float) -> Floats:
+        sampling = min(part.misfit for part in found)
+        noise = [max(part.misfit - sampling, self.ridge * sampling) for part in found]
+        own = np.concatenate([np.full(len(p.scale), n) for p, n in zip(found, noise, strict=True)])
+        target = np.concatenate([part.residual / np.sqrt(part.scale) for part in found])
+        rows = _indicators(found)
+        size = (len(target), len(target))
+
+        def covariance(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.asarray(sampling * rate * (rows.T @ (rows @ vector)) + own * vector)
+
+        def scaled(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.asarray(vector / (sampling + own))
+
+        weights, _ = cg(
+            LinearOperator(size, matvec=covariance, dtype=np.float64), target, rtol=1e-6, maxiter=_STEPS,
+            M=LinearOperator(size, matvec=scaled, dtype=np.float64),
+        )  # fmt: skip
+        return np.asarray(rows @ weights)
+
+
+def _indicators(found: list[Residual]) -> sparse.csr_array:
+    """Shape (rows, cells of all cliques): 1 / sqrt(scale) at each of a row's cells."""
+    rows, width = len(found[0].cell), len(found)
+    start = np.cumsum([0, *(len(part.scale) for part in found)])
+    columns = np.stack([part.cell + s for part, s in zip(found, start[:-1], strict=True)], axis=1)
+    values = np.stack([1.0 / np.sqrt(part.scale[part.cell]) for part in found], axis=1)
+    ends = np.arange(rows + 1) * width
+    return sparse.csr_array((values.ravel(), columns.ravel(), ends), shape=(rows, int(start[-1])))
+
+
+def _step(view: View) -> float:
+    return len(view.synthetic) / max(1.0, view.prior * len(view.candidates.rows))
+
+
+def _usable(cliques: tuple[Clique, ...], domain: Domain) -> list[Clique]:
+    return [clique for clique in cliques if clique and domain.size(clique) <= _CELLS]
+
+
+def all_pairs(domain: Domain) -> tuple[Clique, ...]:
+    """Every attribute and every pair of attributes."""
+    return (*((a,) for a in domain.attributes), *itertools.combinations(domain.attributes, 2))
 
 
 def _flat(records: Records, clique: Clique) -> Index:
@@ -73,10 +150,15 @@ def _flat(records: Records, clique: Clique) -> Index:
 
 
 def compact(view: View) -> tuple[Records, Records]:
-    """Candidates' and synthetic cells with at most 128 levels a column: neighbours of an ordered column are
-    merged to equal shares of the candidates; of another, all but the most frequent."""
+    """Candidates' and synthetic cells with at most 128 levels a column.
+
+    Neighbouring cells of an ordered column are merged to equal shares of the candidates; of any other column,
+    all but the most frequent.
+    """
     real, synthetic = view.candidates.rows.cells, view.synthetic.cells
-    sizes, left, right = [], [], []
+    sizes: list[int] = []
+    left: list[Codes] = []
+    right: list[Codes] = []
     for i, size in enumerate(real.domain.sizes):
         a, b = real.columns[i], synthetic.columns[i]
         if size > _LEVELS:
@@ -85,14 +167,14 @@ def compact(view: View) -> tuple[Records, Records]:
         sizes.append(size)
         left.append(a)
         right.append(b)
-    domain = type(real.domain)(real.domain.attributes, tuple(sizes))
+    domain = Domain(real.domain.attributes, tuple(sizes))
     return Records(domain, tuple(left)), Records(domain, tuple(right))
 
 
-def _levels(counts: Index, ordered: bool) -> Codes:
+def _levels(counts: Index, ordered: bool) -> NDArray[np.uint8]:
     if ordered:
         middle = np.cumsum(counts) - counts / 2.0
-        return np.minimum(middle * _LEVELS / max(1, counts.sum()), _LEVELS - 1).astype(np.uint8)
+        return np.asarray(np.minimum(middle * _LEVELS / max(1, counts.sum()), _LEVELS - 1), np.uint8)
     table = np.full(len(counts), _LEVELS - 1, np.uint8)
     table[np.argsort(-counts, kind="stable")[: _LEVELS - 1]] = np.arange(_LEVELS - 1)
     return table

@@ -1,0 +1,62 @@
+"""What the split between members and controls carries: a fair coin per target, and whether the files overlap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from attacks.stats import clopper_pearson
+from attacks.threat import Game, Mask
+
+_SURE = 0.999
+_CLEAR = 4.0  # standard errors
+
+
+def fair_targets(game: Game, rng: np.random.Generator) -> tuple[Mask, float]:
+    """Targets whose membership is a fair coin, and how far from fair its log odds may be.
+
+    Each unit of the larger side stays with such a probability, by a draw of its own, that both answers are
+    equally likely. With a declared hold-out coin that is exact; else the odds come from the two sizes, and the
+    bias returned covers their error (99.9 %, Clopper and Pearson).
+    """
+    units = len(game.member)
+    held_out = game.coin if game.coin is not None else game.controls / units
+    odds = held_out / (1.0 - held_out)
+    keep = np.where(game.member, min(1.0, odds), min(1.0, 1.0 / odds))
+    target = np.asarray(rng.random(units) < keep)
+    if game.coin is not None:
+        return target, 0.0
+    sure = clopper_pearson(game.controls, units, _SURE)
+    low, value, high = (float(np.log(p / (1.0 - p))) for p in (sure.low, sure.value, sure.high))
+    return target, max(value - low, high - value)
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Share of the held-out units with a row that is also a member's, and the share that chance alone gives."""
+
+    rate: float
+    expected: float
+    error: float  # standard error of the difference
+
+    @property
+    def excess(self) -> float:
+        """How much more than chance, 0 unless clearly more."""
+        more = self.rate - self.expected
+        return more if more > _CLEAR * self.error else 0.0
+
+
+def overlap(game: Game, rng: np.random.Generator) -> Overlap:
+    """Held-out units against the members, beside as many members against the other members."""
+    candidates = game.view.candidates
+    members = np.flatnonzero(game.member)
+    stand_in = np.zeros(len(game.member), bool)
+    count = min(game.controls, len(members) // 2)
+    stand_in[rng.choice(members, count, replace=False)] = True
+    known = candidates.rows.keys[candidates.rows_of(game.member & ~stand_in)]
+    seen = candidates.best(np.isin(candidates.rows.keys, known)) > 0
+    rate, expected = float(seen[~game.member].mean()), float(seen[stand_in].mean())
+    pooled = float(seen[~game.member | stand_in].mean())
+    error = np.sqrt(max(pooled * (1.0 - pooled), 1e-12) * (1.0 / game.controls + 1.0 / count))
+    return Overlap(rate, expected, float(error))
