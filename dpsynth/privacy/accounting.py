@@ -1,0 +1,148 @@
+"""Events -> epsilon at delta, and the other way round: the names that the rest of the project uses.
+
+A certificate is the smallest epsilon among the accountants whose theorem covers *all* events of a plan that
+was fixed before data was read. An accountant that cannot price an event is left out, and says so. (Filters
+of adaptive loops are another matter: `filters.py`.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dpsynth.budget import Budget, Cost
+from dpsynth.errors import BudgetError
+from dpsynth.privacy.calibration import Plan, calibrate_with
+from dpsynth.privacy.curves import Attacker, TradeOff, attacker_table, privacy_profile, trade_off
+from dpsynth.privacy.domination import dominating_gaussian
+from dpsynth.privacy.events import DiscreteLaplace, DpSgd, Event, External, PureDp, ZcdpGrant, flatten
+from dpsynth.privacy.filters import gdp_mu, zcdp_rho
+from dpsynth.privacy.gaussian import gaussian_delta, gaussian_epsilon, gaussian_mu
+from dpsynth.privacy.pld import loss_of
+from dpsynth.privacy.rdp import rdp_epsilon
+from dpsynth.privacy.zcdp import Unpriceable, event_rho, failure, zcdp_epsilon
+
+__all__ = [
+    "ACCOUNTANTS",
+    "Attacker",
+    "Certificate",
+    "TradeOff",
+    "attacker_table",
+    "calibrate",
+    "certify",
+    "dominating_gaussian",
+    "gaussian_delta",
+    "gaussian_epsilon",
+    "gaussian_mu",
+    "gdp_mu",
+    "privacy_profile",
+    "trade_off",
+    "zcdp_epsilon",
+    "zcdp_rho",
+]
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """All events together are (epsilon, delta)-differentially private, by the theorem named."""
+
+    epsilon: float
+    delta: float
+    accountant: str
+    theorem: str
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Certificate:
+        return cls(
+            float(value["epsilon"]), float(value["delta"]), str(value["accountant"]), str(value["theorem"])
+        )
+
+
+@dataclass(frozen=True)
+class Accountant:
+    """epsilon of all events at a delta from which the additive failures were taken already; raises
+    Unpriceable."""
+
+    theorem: str
+    epsilon: Callable[[Sequence[Event], float], float]
+
+
+def _pld(events: Sequence[Event], delta: float) -> float:
+    loss = loss_of(events)
+    return loss.without_failure().epsilon(delta)
+
+
+def _zcdp(events: Sequence[Event], delta: float) -> float:
+    return zcdp_epsilon(math.fsum(event_rho(event) for event in events), delta)
+
+
+def _rdp(events: Sequence[Event], delta: float) -> float:
+    kinds = {type(event) for event in flatten(events)}
+    if not {DpSgd, ZcdpGrant} <= kinds:
+        raise Unpriceable(
+            "Renyi DP is asked only where neither a privacy-loss distribution nor zCDP covers the plan"
+        )
+    return rdp_epsilon(events, delta)
+
+
+def _pure(events: Sequence[Event], delta: float) -> float:
+    return math.fsum(_pure_epsilon(event) for event in flatten(events))
+
+
+def _pure_epsilon(event: Event) -> float:
+    match event:
+        case PureDp(epsilon, count):
+            return epsilon * count
+        case External(epsilon, _):
+            return epsilon
+        case DiscreteLaplace(scale, k, count):
+            return count * k / scale
+        case _:
+            raise Unpriceable(f"pure DP does not hold for '{event.kind}'")
+
+
+ACCOUNTANTS: Mapping[str, Accountant] = {
+    "pld": Accountant(
+        "privacy-loss distributions of dominating pairs compose (Zhu, Dong and Wang 2022)", _pld
+    ),
+    "zcdp": Accountant("zCDP composes; conversion of Canonne, Kamath and Steinke 2020", _zcdp),
+    "rdp": Accountant(
+        "Renyi DP composes (Mironov 2017); conversion of Canonne, Kamath and Steinke 2020", _rdp
+    ),
+    "pure": Accountant("pure DP adds up (Dwork, McSherry, Nissim and Smith 2006)", _pure),
+}
+
+
+def certify(events: Sequence[Event], delta: float) -> Certificate:
+    """The smallest epsilon of all events together at `delta`, and the theorem behind it.
+
+    Additive deltas come off first: (delta - failure) / (1 - failure) is left for the rest. BudgetError B309
+    when they use delta up, B310 when no accountant covers all events.
+    """
+    lost = failure(events)
+    if not lost < delta < 1:
+        raise BudgetError(
+            "B309", f"additive deltas of {lost:g} leave nothing of delta {delta:g}", "promise a larger delta"
+        )
+    rest = (delta - lost) / (1 - lost)
+    best: Certificate | None = None
+    for name, accountant in ACCOUNTANTS.items():
+        try:
+            epsilon = accountant.epsilon(events, rest)
+        except Unpriceable:
+            continue
+        if math.isfinite(epsilon) and (best is None or epsilon < best.epsilon):
+            best = Certificate(epsilon, delta, name, accountant.theorem)
+    if best is None:
+        raise BudgetError("B310", "no accountant covers all of these charges together", "change the plan")
+    return best
+
+
+def calibrate(plan: Plan, budget: Budget) -> Cost:
+    """The largest cost whose plan is certified within the budget (see `calibration.calibrate_with`)."""
+    return calibrate_with(lambda events, delta: certify(events, delta).epsilon, plan, budget)

@@ -1,0 +1,72 @@
+"""Private choices priced together: the optimal adaptive composition of bounded-range mechanisms.
+
+One epsilon-bounded-range choice has privacy losses in some interval [t - epsilon, t], 0 <= t <= epsilon,
+known to nobody beforehand. Suppose V(x) bounds delta at level x of all that follows. As V is convex in
+exp(x), the worst such loss is two-point, at t with probability p(t) = (1 - exp(t - epsilon)) / (1 -
+exp(-epsilon)) and at t - epsilon otherwise, so that with the choice in front
+
+    V'(x) = max over t of  p(t) V(x - t) + (1 - p(t)) V(x - t + epsilon).
+
+This is the recursion of Dong, Durfee and Rogers (2020) for adaptive choices. Started from V(x) = max(0, 1 -
+exp(x)) it ends in the profile of all choices together. That profile is convex in exp(x) again, hence has a
+dominating pair (Zhu, Dong and Wang 2022, lemma 9), which composes with everything else in the run, whatever
+the order. Started from the profile of what is measured *after* the choices it is tighter: `choices_then`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from dpsynth.privacy.gaussian import Floats, gaussian_deltas
+
+POINTS = 128
+"""Lattice points in the widest range of a group."""
+
+
+def choices_profile(epsilons: Sequence[float]) -> tuple[float, Floats]:
+    """The joint profile of bounded-range choices: (step, deltas at 0, step, 2 step, ...), 0 after the end."""
+    step = max(epsilons) / POINTS
+    reach = sum(_cells(epsilon, step) for epsilon in epsilons)
+    grid = step * np.arange(-reach, reach + 1)
+    values = np.maximum(-np.expm1(np.minimum(grid, 0.0)), 0.0)
+    for epsilon in sorted(epsilons):
+        values = _choose(values, grid, step, _cells(epsilon, step))
+    return step, values[reach:]
+
+
+def choices_then(epsilons: Sequence[float], mu: float) -> tuple[float, Floats]:
+    """The joint profile of choices *followed* by a mu-GDP measurement whose mu is fixed before them.
+
+    Deltas at 0, step, 2 step, ... up to where they vanish for all purposes (below 1e-30).
+    """
+    step = min(max(epsilons) / 24, mu / 24)
+    reach = sum(_cells(epsilon, step) for epsilon in epsilons) + math.ceil((mu * mu / 2 + 11.5 * mu) / step)
+    grid = step * np.arange(-reach, reach + 1)
+    values = gaussian_deltas(mu, grid)
+    for epsilon in sorted(epsilons):
+        values = _choose(values, grid, step, _cells(epsilon, step))
+    return step, values[reach:]
+
+
+def _cells(epsilon: float, step: float) -> int:
+    """The range in lattice steps, with one to spare: an interval [t - epsilon, t] with t between two
+    lattice points lies in one that is a step wider and ends on the lattice."""
+    return math.ceil(epsilon / step - 1e-9) + 1
+
+
+def _choose(values: Floats, grid: Floats, step: float, cells: int) -> Floats:
+    """One step of the recursion on a lattice; outside it the profile is 1 - exp(x) below and its last value
+    above."""
+    below = -np.expm1(grid[0] - step * np.arange(cells, 0, -1))
+    padded = np.concatenate([below, values, np.full(cells, values[-1])])
+    best = np.zeros_like(values)
+    size = len(values)
+    for t in range(cells + 1):
+        high = math.expm1(-step * (cells - t)) / math.expm1(-step * cells)
+        after_high = padded[cells - t : cells - t + size]
+        after_low = padded[2 * cells - t : 2 * cells - t + size]
+        np.maximum(best, high * after_high + (1 - high) * after_low, out=best)
+    return best

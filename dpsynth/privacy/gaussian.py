@@ -1,0 +1,144 @@
+"""Gaussian differential privacy: the curve of one Gaussian, and which events it dominates.
+
+mu-GDP: telling the two neighbours apart is at least as hard as telling N(0, 1) from N(mu, 1) (Dong, Roth
+and Su 2022). Composition: sqrt(sum of mu**2) (their corollary 3.3); also fully adaptively, behind a filter
+(Smith and Thakurta 2022).
+
+*Discrete Gaussian.* Let X have the discrete Gaussian distribution of scale sigma on the integers and z_t =
+Phi^-1(P(X <= t)). Telling X from X + j has the trade-off function with vertices (P(X > t), P(X <= t - j)),
+linear in between. The Gaussian trade-off function is convex, so it lies below everywhere as soon as it does
+at the vertices, which means z_t - z_{t-j} <= mu for all t. The spacings z_t - z_{t-1} are largest in the
+middle (`tests/privacy/test_gaussian.py` checks all of them, for sigma from 1 to 300), where by symmetry the
+spacing is mu_1 = 2 Phi^-1((1 + P(X = 0)) / 2), about (1 + 1 / (24 sigma**2)) / sigma. A shift by j
+telescopes into j spacings: mu_j <= j mu_1. A shift by an integer *vector* v is a product of such problems,
+one per cell, so that its mu is at most mu_1 |v|_2 <= mu_1 |v|_1 <= k mu_1, however the k rows of a unit are
+spread over the cells. Below sigma = 1 this price is refused: the factor grows without use.
+
+*Bounded range.* An epsilon-bounded-range choice has mu = 2 Phi^-1(1 / (1 + exp(-epsilon / 2))): the worst
+pair of distributions is two-point (Dong, Durfee and Rogers 2020), and its vertex farthest from the diagonal
+is the symmetric one.
+
+*Pure DP.* mu = 2 Phi^-1(1 / (1 + exp(-epsilon))): randomised response is the worst case (Kairouz, Oh and
+Viswanath 2015).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, special
+
+Floats: TypeAlias = NDArray[np.float64]
+
+MIN_SIGMA = 1.0
+"""Scales below it have no Gaussian price."""
+LARGEST_EPSILON = 1e5
+"""Where a search for epsilon gives up: nothing above it protects anybody."""
+SAFETY = 1.0 + 1e-9
+"""Covers the rounding of the special functions (relative errors near 1e-15, amplified by inversion)."""
+
+
+def gaussian_delta(mu: float, epsilon: float) -> float:
+    """delta(epsilon) of N(0, 1) against N(mu, 1); epsilon may be negative (Balle and Wang 2018, theorem
+    8)."""
+    return float(gaussian_deltas(mu, np.array([epsilon]))[0])
+
+
+def gaussian_deltas(mu: float, epsilons: Floats) -> Floats:
+    """`gaussian_delta` of many epsilons, accurate in relative terms far into the tail.
+
+    With a = epsilon / mu - mu / 2 and b = a + mu, phi(a) = exp(epsilon) phi(b), so that delta = Phi(-a) -
+    exp(epsilon) Phi(-b) is phi(a) times a difference of Mills ratios; that form is used where the plain
+    difference would cancel.
+    """
+    e = np.asarray(epsilons, dtype=np.float64)
+    if mu == 0:
+        return np.maximum(-np.expm1(np.minimum(e, 0.0)), 0.0)
+    a = e / mu - mu / 2
+    b = a + mu
+    plain = special.ndtr(-a) - np.exp(np.minimum(e + special.log_ndtr(-b), 0.0))
+    far = np.maximum(a, 0.0)
+    mills = special.erfcx(far / math.sqrt(2)) - special.erfcx((far + mu) / math.sqrt(2))
+    deltas = np.where(a > 0, 0.5 * np.exp(-0.5 * far * far) * mills, plain)
+    return np.clip(deltas, 0.0, 1.0)
+
+
+def gaussian_epsilon(mu: float, delta: float) -> float:
+    """The smallest epsilon >= 0 with gaussian_delta(mu, epsilon) <= delta, rounded up by less than 1e-9 of
+    itself."""
+    return solve_epsilon(lambda epsilon: gaussian_delta(mu, epsilon), delta, start=mu * mu / 2 + mu)
+
+
+def gaussian_mu(epsilon: float, delta: float) -> float:
+    """The largest mu with gaussian_delta(mu, epsilon) <= delta, rounded down by less than 1e-9 of itself."""
+    if not (epsilon >= 0 and 0 < delta < 1):
+        raise ValueError("epsilon is not negative and delta lies in (0, 1)")
+    high = 1.0
+    while gaussian_delta(high, epsilon) <= delta:
+        high *= 2
+    root = float(
+        optimize.brentq(lambda mu: gaussian_delta(mu, epsilon) - delta, 1e-12, high, xtol=1e-15, rtol=1e-13)
+    )
+    mu = root
+    while gaussian_delta(mu, epsilon) > delta:
+        mu *= 1 - 1e-12
+    return mu
+
+
+def solve_epsilon(profile: Callable[[float], float], delta: float, start: float = 1.0) -> float:
+    """The smallest epsilon >= 0 at which a decreasing `profile` is at most `delta`; infinity when it never
+    is.
+
+    The result itself keeps the promise, `profile(result) <= delta`; it is too large by less than 1e-9 of
+    itself.
+    """
+    if profile(0.0) <= delta:
+        return 0.0
+    low, high = 0.0, max(start, 1e-9)
+    while profile(high) > delta:
+        low, high = high, high * 2
+        if high > LARGEST_EPSILON:
+            return math.inf
+    goal = math.log(delta)
+
+    def excess(epsilon: float) -> float:
+        return math.log(max(profile(epsilon), 1e-320)) - goal
+
+    root = float(optimize.brentq(excess, low, high, xtol=1e-13, rtol=1e-11))
+    step = max(root * 1e-11, 1e-15)
+    while profile(root) > delta:
+        root, step = root + step, step * 2
+    return root
+
+
+def discrete_gaussian_mu(sigma: float, sensitivity: int) -> float:
+    """The mu of one marginal with discrete Gaussian noise, moved by at most `sensitivity` in L1 (see above).
+
+    ValueError below sigma = 1.
+    """
+    if sigma < MIN_SIGMA:
+        raise ValueError("no Gaussian price below sigma 1")
+    return sensitivity * 2 * math.sqrt(2) * float(special.erfinv(_central_mass(sigma))) * SAFETY
+
+
+def _central_mass(sigma: float) -> float:
+    """P(X = 0) = 1 / sum of exp(-x**2 / (2 sigma**2)); the sum by Poisson's formula, all of whose terms but
+    three are below 1e-70 for sigma >= 1."""
+    wave = math.exp(-2 * (math.pi * sigma) ** 2)
+    return 1 / (sigma * math.sqrt(2 * math.pi) * (1 + 2 * wave))
+
+
+def bounded_range_mu(epsilon: float) -> float:
+    """The mu of one epsilon-bounded-range choice."""
+    return pure_mu(epsilon / 2)
+
+
+def pure_mu(epsilon: float) -> float:
+    """The mu of one epsilon-DP mechanism: 2 Phi^-1(1 / (1 + exp(-epsilon)))."""
+    return (
+        -2 * float(special.ndtri_exp(-math.log1p(math.exp(epsilon)) if epsilon < 700 else -epsilon)) * SAFETY
+    )
