@@ -1,0 +1,126 @@
+"""Verbs before anything is spent: check, plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dpsynth import draft, synthesis
+from dpsynth.cli.common import Answer, Screen
+from dpsynth.cli.produce import ProjectFile
+from dpsynth.errors import UsageError
+from dpsynth.pipeline import settings_of
+from dpsynth.privacy.events import DiscreteGaussian, flatten, to_json
+from dpsynth.project import Project
+from dpsynth.release import before_spending
+from dpsynth.synthesis import Plan
+from dpsynth.table import read_table
+
+
+def init(
+    screen: Screen,
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="The private table: only its header is read.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="PROJECT.yaml", help="The draft.")] = Path("project.yaml"),
+    from_public: Annotated[
+        Path | None, typer.Option("--from-public", help="Learn types and bounds from this public sample.", show_default=False)
+    ] = None,
+    inspect: Annotated[
+        bool, typer.Option("--inspect", help="Look at the private rows; every entry is stamped origin: inspected.")
+    ] = False,
+) -> Answer:
+    """Draft a project file. What it cannot know without looking is left for a person to fill in."""
+    if out.exists():
+        raise UsageError("U133", f"{out} exists already", "name a new file with -o")
+    if from_public and inspect:
+        raise UsageError("U134", "--from-public and --inspect exclude each other", "choose one")
+    folder = out.resolve().parent
+    if inspect:
+        text = draft.draft_by_inspection(data, folder=folder)
+    elif from_public:
+        text = draft.draft_from_public(from_public, data=data, folder=folder)
+    else:
+        text = draft.draft_from_header(data, folder=folder)
+    out.write_text(text, encoding="utf-8")
+    return Answer({"project": str(out)}, f"draft: {out}; replace what is marked TODO, then run: dpsynth check {out}")
+
+
+def check(
+    screen: Screen,
+    project: ProjectFile,
+    data: Annotated[bool, typer.Option("--data/--no-data", help="Read the table too (releases nothing).")] = True,
+) -> Answer:
+    """Is everything in order? Schema, promise, sizes; with data: does every row fit. Spends nothing."""
+    spec = Project.load(project)
+    budget = spec.run_budget()
+    found: dict[str, Any] = {"columns": len(spec.schema.columns), "cells": _cells(spec)}
+    lines = [f"schema: {len(spec.schema.columns)} columns, {len(spec.schema.domain)} of them modelled"]
+    lines.append(f"promise of this run: epsilon {budget.epsilon:g} at delta {budget.delta:g} for {synthesis.unit_of(spec.schema)}")
+    rows = spec.generator.rows
+    if rows and budget.delta > rows**-2:
+        lines.append(f"warning: delta is above 1 / rows^2 = {rows**-2:.1g}; whole rows may leak with that probability")
+    if data:
+        found["rows"] = len(read_table(spec.data_path, spec.schema))
+        lines.append(f"data: all {found['rows']} rows fit the schema")
+    gate = before_spending(spec.schema, settings_of(spec).human)
+    open_points = [c.words for c in gate.checks if not c.passed]
+    lines += [f"before a release: {words}" for words in open_points]
+    return Answer({**found, "before_release": open_points}, "\n".join(lines))
+
+
+def plan(
+    screen: Screen,
+    project: ProjectFile,
+    epsilon: Annotated[
+        str | None, typer.Option("--epsilon", help="One or several, such as 0.5,1,2.", show_default=False)
+    ] = None,
+    compare: Annotated[
+        str | None, typer.Option("--compare", help="Methods, such as independent,mst.", show_default=False)
+    ] = None,
+) -> Answer:
+    """What a run would ask, with how much noise, at which price. Reads no rows, spends nothing."""
+    spec = Project.load(project)
+    methods = compare.split(",") if compare else [spec.generator.method]
+    budgets = [spec.run_budget(value) for value in (_numbers(epsilon) if epsilon else [None])]
+    plans = [
+        synthesis.plan(spec.schema, method=method.strip(), epsilon=budget.epsilon, delta=budget.delta)
+        for method in methods
+        for budget in budgets
+    ]
+    return Answer({"plans": [_plan_data(p) for p in plans]}, "\n\n".join(_plan_text(p) for p in plans))
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError("U132", "--epsilon is no list of numbers", "write --epsilon 0.5,1,2") from None
+
+
+def _cells(spec: Project) -> int:
+    return sum(spec.schema.domain.sizes)
+
+
+def _plan_data(plan: Plan) -> dict[str, Any]:
+    return {
+        "method": plan.method,
+        "epsilon": plan.certificate.epsilon,
+        "delta": plan.certificate.delta,
+        "accountant": plan.certificate.accountant,
+        "charges": [{"purpose": c.purpose, "event": to_json(c.event)} for c in plan.charges],
+        "noise_per_column": plan.noise_per_column(),
+    }
+
+
+def _plan_text(plan: Plan) -> str:
+    head = (
+        f"{plan.method}: epsilon {plan.certificate.epsilon:.4g} at delta {plan.certificate.delta:g} for {plan.unit} "
+        f"({plan.certificate.accountant})"
+    )
+    counted: dict[str, int] = {}
+    for charge in plan.charges:
+        counted[charge.purpose] = counted.get(charge.purpose, 0) + 1
+    charges = [f"  {times} x {purpose}" for purpose, times in counted.items()]
+    noise = [f"  {name:<24} {sigma:.4g} rows a cell" for name, sigma in plan.noise_per_column().items()]
+    return "\n".join([head, "charges:", *charges, "noise on each column's counts (standard deviation):", *noise])

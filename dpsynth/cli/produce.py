@@ -1,0 +1,113 @@
+"""Verbs that make something: fit, sample, run, demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from dpsynth import demo_data, pipeline, synthesis
+from dpsynth.cli.common import Answer, Screen
+from dpsynth.cli.words import outcome_data, outcome_text
+from dpsynth.errors import UsageError
+from dpsynth.project import Project
+from dpsynth.table import write_table
+
+ProjectFile = Annotated[Path, typer.Argument(metavar="PROJECT.yaml", help="The project file.", show_default=False)]
+LedgerFile = Annotated[
+    Path | None, typer.Option("--ledger", help="The ledger file, instead of the project's.", show_default=False)
+]
+Epsilon = Annotated[
+    float | None, typer.Option("--epsilon", help="Instead of the project's; there is no default.", show_default=False)
+]
+
+
+def fit(
+    screen: Screen,
+    project: ProjectFile,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="MODEL", help="Folder for the model.", show_default=False)],
+    epsilon: Epsilon = None,
+    ledger: LedgerFile = None,
+) -> Answer:
+    """Fit a model: reserves its whole cost in the ledger, then reads the rows. Spends."""
+    spec = Project.load(project)
+    budget = spec.run_budget(epsilon)
+    if out.exists():
+        raise UsageError("U130", f"{out} exists already", "name a new folder with -o")
+    with pipeline.open_ledger(spec, ledger, epsilon) as account, screen.progress() as progress:
+        model = synthesis.fit(
+            spec.data_path,
+            spec.schema,
+            method=spec.generator.method,
+            epsilon=budget.epsilon,
+            delta=budget.delta,
+            ledger=account,
+            progress=progress,
+        )
+        model.save(out)
+        left = account.remaining()
+    spent = model.receipt.certificate
+    text = (
+        f"model: {out}\n"
+        f"spent: epsilon {spent.epsilon:.4g} at delta {spent.delta:g} for {model.receipt.unit}\n"
+        f"left in the ledger: {left.words}"
+    )
+    return Answer({"model": str(out), "id": model.id, "epsilon": spent.epsilon, "delta": spent.delta, "left": left.words}, text)
+
+
+def sample(
+    screen: Screen,
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a fitted model.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="csv or parquet file.", show_default=False)],
+    rows: Annotated[
+        int | None, typer.Option("--rows", "-n", min=0, help="How many; default: the released number.", show_default=False)
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Same seed, same rows.", show_default=False)] = None,
+) -> Answer:
+    """Draw synthetic rows from a model. Costs nothing; the rows are not audited."""
+    if out.exists():
+        raise UsageError("U131", f"{out} exists already", "name a new file with -o")
+    fitted = synthesis.load(model)
+    table = fitted.sample(rows, np.random.default_rng(seed))
+    write_table(table, out)
+    data = {"file": str(out), "rows": len(table), "model": fitted.id, "audited": False}
+    return Answer(data, f"{len(table)} synthetic rows: {out} (audited: no)")
+
+
+def run(
+    screen: Screen,
+    project: ProjectFile,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="New folder for the release.", show_default=False)],
+    epsilon: Epsilon = None,
+    ledger: LedgerFile = None,
+) -> Answer:
+    """The main job: split, fit, sample, attack, evaluate, release, verify. Spends."""
+    with screen.progress() as progress:
+        outcome = pipeline.run(Project.load(project), out, epsilon=epsilon, ledger=ledger, progress=progress)
+    return Answer(outcome_data(outcome), outcome_text(outcome))
+
+
+def demo(
+    screen: Screen,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="New folder for the release.")] = Path("demo"),
+    ledger: LedgerFile = None,
+) -> Answer:
+    """The main job on a bundled real table (RAND Health Insurance Experiment). Spends, on public data."""
+    folder = _fresh(out)
+    account = ledger or folder.with_name(f"{folder.name}.ledger")
+    screen.say(demo_data.STORY)
+    with demo_data.project() as project, screen.progress() as progress:
+        outcome = pipeline.run(project, folder, ledger=account, progress=progress)
+    return Answer(outcome_data(outcome), outcome_text(outcome))
+
+
+def _fresh(folder: Path) -> Path:
+    """The folder, or the first of folder-2, folder-3, ... that does not exist: a demo is run more than once."""
+    number = 1
+    fresh = folder
+    while fresh.exists():
+        number += 1
+        fresh = folder.with_name(f"{folder.name}-{number}")
+    return fresh

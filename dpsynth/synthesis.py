@@ -1,0 +1,140 @@
+"""plan(), fit(), load(): what a run asks and costs, then the run itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dpsynth.budget import Budget, Cost
+from dpsynth.domain import Domain
+from dpsynth.encoding import Encoding
+from dpsynth.errors import BudgetError, UsageError
+from dpsynth.mechanisms import METHODS, Mechanism
+from dpsynth.model import FittedModel
+from dpsynth.pgm import fit as estimate
+from dpsynth.privacy.accounting import Certificate, calibrate, certify
+from dpsynth.privacy.events import Charge, Event
+from dpsynth.privacy.intake import Intake, take_in
+from dpsynth.privacy.ledger import Ledger, Run, Unit
+from dpsynth.progress import Progress, silent
+from dpsynth.schema import Schema
+from dpsynth.table import Source, Table, read_table
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run, fixed before the first row is read: what will be asked, with how much noise, at which price."""
+
+    method: str
+    domain: Domain
+    unit: Unit
+    budget: Budget
+    cost: Cost
+    charges: tuple[Charge, ...]
+    certificate: Certificate
+
+    @property
+    def mechanism(self) -> Mechanism:
+        return METHODS[self.method]
+
+
+def plan(
+    schema: Schema,
+    *,
+    method: str,
+    epsilon: float,
+    delta: float | None = None,
+    ledger: Ledger | None = None,
+) -> Plan:
+    """The largest run of `method` that keeps (epsilon, delta) and fits the ledger. Reads nothing, costs nothing.
+
+    `delta` defaults to the ledger's. Raises UsageError for an unknown method, SchemaError for a schema that
+    cannot be modelled, BudgetError for a promise that no run can keep or the ledger cannot hold.
+    """
+    if method not in METHODS:
+        raise UsageError("U110", f"there is no method {method!r}", f"choose one of {', '.join(METHODS)}")
+    budget = Budget(epsilon, _delta(delta, ledger))
+    unit = unit_of(schema)
+    domain = Encoding(schema).domain
+    mechanism = METHODS[method]
+
+    def events(cost: Cost) -> list[Event]:
+        return [charge.event for charge in mechanism.plan(domain, cost, unit.rows_per_unit)]
+
+    cost = calibrate(events, budget)
+    charges = mechanism.plan(domain, cost, unit.rows_per_unit)
+    certificate = certify([charge.event for charge in charges], budget.delta)
+    return Plan(method, domain, unit, budget, cost, charges, certificate)
+
+
+def fit(
+    data: Source,
+    schema: Schema,
+    *,
+    method: str,
+    epsilon: float,
+    delta: float | None = None,
+    ledger: Ledger | None = None,
+    progress: Progress = silent,
+) -> FittedModel:
+    """Fit a model of `data` under (epsilon, delta)-differential privacy for each unit of the schema.
+
+    `data` is a path (csv, parquet), a pandas frame or an Arrow table. The table is read and checked first,
+    which releases nothing; then the whole cost is reserved in the ledger; then the rows are counted through the
+    curator. Without a ledger the account lives in memory and the model can never be released.
+
+    Raises SchemaError, DataError (nothing was spent), BudgetError (nothing was spent), CapacityError.
+    """
+    table = read_table(data, schema)
+    preview = plan(schema, method=method, epsilon=epsilon, delta=delta, ledger=ledger)
+    account = ledger if ledger is not None else Ledger.in_memory(preview.budget, preview.unit)
+    with account.reserve(f"fit {method}", preview.charges, preview.budget) as run:
+        model, _ = fit_reserved(table, preview, run, holdout=0.0, progress=progress)
+    return model
+
+
+def fit_reserved(
+    table: Table, preview: Plan, run: Run, *, holdout: float, progress: Progress = silent
+) -> tuple[FittedModel, Intake]:
+    """The run itself, inside a reservation. The intake is private: it says which rows were held out."""
+    progress("reading", 1.0)
+    intake = take_in(
+        Encoding(table.schema).encode(table),
+        unit_keys(table),
+        rows_per_unit=preview.unit.rows_per_unit,
+        holdout=holdout,
+    )
+    progress("measuring", 0.0)
+    measurements = preview.mechanism.measure(intake.curator(run), preview.cost, estimate)
+    progress("fitting", 0.0)
+    generator = estimate(preview.domain, measurements)
+    progress("fitting", 1.0)
+    run.commit()
+    model = FittedModel.of(table.schema, generator, preview.method, measurements, run.receipt())
+    return model, intake
+
+
+def load(path: str | Path) -> FittedModel:
+    """A model that was saved; raises VerifyError when its files are not what was written."""
+    return FittedModel.load(Path(path))
+
+
+def unit_of(schema: Schema) -> Unit:
+    """The schema's unit of privacy as the ledger writes it."""
+    return Unit(schema.unit.entity, schema.unit.column, schema.unit.rows_per_unit)
+
+
+def unit_keys(table: Table) -> list[bytes] | None:
+    """Each row's unit as bytes; None when a row is a unit."""
+    if table.units is None or table.unit_labels is None:
+        return None
+    labels = [str(label).encode() for label in table.unit_labels]
+    return [labels[code] for code in table.units]
+
+
+def _delta(delta: float | None, ledger: Ledger | None) -> float:
+    if delta is not None:
+        return delta
+    if ledger is None:
+        raise BudgetError("B401", "no delta was given", "state one well below 1 / (number of units), such as 1e-9")
+    return ledger.promise.delta
