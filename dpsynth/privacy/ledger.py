@@ -18,6 +18,7 @@ against the ledger's owner.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -34,7 +35,7 @@ from dpsynth.privacy.accounting import Certificate
 from dpsynth.privacy.events import Charge, Event, External
 from dpsynth.privacy.ledger_book import FORMAT, AuditRecord, Book, RunRecord, Spending, charges_json
 from dpsynth.privacy.ledger_chain import Entry, clean_text
-from dpsynth.privacy.ledger_filter import Filter, Remaining, Weight
+from dpsynth.privacy.ledger_filter import Filter, Plan, Remaining, Weight
 from dpsynth.privacy.ledger_journal import Journal, unknown_head
 from dpsynth.privacy.ledger_notices import keyed, new_data, overspent, same_data
 from dpsynth.privacy.ledger_opening import check_same, create
@@ -185,6 +186,13 @@ class Ledger:
         """Whether a run with these events would be admitted now; costs nothing, reserves nothing."""
         return self._filter.admits(self._book().spendings, events, self._filter.weigh(events))
 
+    def affordable(self, plan: Plan, budget: Budget) -> float:
+        """The largest epsilon, up to the budget's, at which this plan (cost -> events) still fits; 0 if none.
+
+        Seconds of computing, no data, nothing reserved.
+        """
+        return self._filter.affordable(self._book().spendings, plan, budget)
+
     def reserve(
         self,
         purpose: str,
@@ -310,7 +318,7 @@ class Ledger:
             "promise": asdict(opening.promise),
             "unit": asdict(opening.unit),
             "neighbours": NEIGHBOURS,
-            "spent": asdict(self.spent()),
+            "spent": _finite(asdict(self.spent())),
             "remaining": asdict(self.remaining()),
             "head": self._journal.entries[-1].hash,
             "entries": [entry.as_json() for entry in self._journal.entries],
@@ -388,3 +396,8 @@ def _read(store: Store) -> Journal:
     journal = Journal(store)
     journal.refresh()
     return journal
+
+
+def _finite(numbers: dict[str, float]) -> dict[str, float | None]:
+    """JSON has no infinity: an overspent delta leaves no epsilon at all."""
+    return {name: number if math.isfinite(number) else None for name, number in numbers.items()}
