@@ -130,6 +130,15 @@ def noisy_total(measurements: Sequence[Measurement]) -> tuple[float, float]:
     return max(1.0, float(np.average(totals, weights=weights))), float(1 / math.sqrt(weights.sum()))
 
 
+def from_uniform(records: Records, clique: Clique) -> float:
+    """How far the records lie from equal shares in every cell of the clique (total variation)."""
+    return _from_uniform(_shares(records, clique, records.domain))
+
+
+def _from_uniform(shares: NDArray[np.float64]) -> float:
+    return float(np.abs(shares - 1 / shares.size).sum() / 2)
+
+
 def mean_absolute_noise(sigma: float) -> float:
     """E|X| of the discrete Gaussian with scale `sigma`, X an integer with p(x) ~ exp(-x**2 / (2 sigma**2)).
 
@@ -181,7 +190,7 @@ def _measured(
         error_99=min(1.0, mean + above),
         distance=float(np.abs(synthetic - values / count).sum() / 2),
         explained=float(np.sqrt(noise**2 + drawing).sum() / 2) + above,
-        from_uniform=float(np.abs(synthetic - 1 / values.size).sum() / 2),
+        from_uniform=_from_uniform(synthetic),
     )
 
 

@@ -71,4 +71,6 @@ def _groups(train: Records, column: str, ordered: int, cells: int, q: np.ndarray
 def _name(labels: Sequence[str], ordered: bool) -> str:
     if len(labels) == 1:
         return labels[0]
-    return f"{labels[0]} ... {labels[-1]}" if ordered else f"{len(labels)} rarer values"
+    if not ordered:
+        return f"{len(labels)} rarer values"
+    return f"{labels[0].partition(' to ')[0]} to {labels[-1].rpartition(' to ')[2]}"

@@ -84,7 +84,7 @@ class Public:
         return {
             "name": "Error of the released tables",
             "value": percent(found.mean_expected_error),
-            "baseline": f"{percent(found.mean_from_uniform)} without any data",
+            "baseline": f"without any data: {percent(found.mean_from_uniform)}",
             "words": (
                 f"{len(found.cliques)} tables of counts were measured with noise (noisy marginals). On "
                 "average the noise puts this share of rows into a wrong cell (expected total variation)."
@@ -96,7 +96,7 @@ class Public:
         return {
             "name": "Distance of the rows from them",
             "value": percent(found.mean_distance),
-            "baseline": f"noise explains up to {percent(found.mean_explained)}",
+            "baseline": f"explained by noise: up to {percent(found.mean_explained)}",
             "words": (
                 "How far the synthetic rows lie from the measured tables on average (consistency). For "
                 f"{found.consistent} of {len(found.cliques)} tables the noise alone explains it"
@@ -117,7 +117,7 @@ def attacker_number(privacy: Mapping[str, Any]) -> Json:
     return {
         "name": "What an attacker gains at most",
         "value": percent(row["true_positive_rate_at_most"]),
-        "baseline": f"{percent(AT_RATE)} by guessing",
+        "baseline": f"by guessing: {percent(AT_RATE)}",
         "words": (
             f"Somebody who knows everything but whether one {entity} is in the source, and accuses "
             f"{percent(AT_RATE)} of outsiders wrongly, recognises at most this share of insiders "
@@ -150,7 +150,7 @@ def not_protected(unit: Mapping[str, Any]) -> list[str]:
     found = [
         "What is true of people in general. If the data shows that a habit makes ill, that is learnt about "
         "everybody with the habit, in the source or not.",
-        f"Groups. For two {_several(entity)} together, what an attacker may gain (epsilon) about doubles.",
+        f"Groups. For two {several(entity)} together, what an attacker may gain (epsilon) about doubles.",
         "Column names, bounds and categories. They were declared as public knowledge before the run.",
     ]
     if unit["column"] is None:
@@ -158,8 +158,9 @@ def not_protected(unit: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _several(entity: str) -> str:
-    return {"person": "people"}.get(entity, f"{entity}s")
+def several(entity: str) -> str:
+    """The plural of a unit's name."""
+    return {"person": "people", "child": "children"}.get(entity, f"{entity}s")
 
 
 def columns(schema: Schema) -> list[Json]:
@@ -189,7 +190,8 @@ def _declared(schema: Schema, name: str) -> str:
     elif modelled.type == "boolean":
         words = " or ".join(modelled.texts)
     else:
-        words = f"{modelled.min} to {modelled.max} in {schema.domain[name] - modelled.missing} cells"
+        low, high = (f"{v:.12g}" if isinstance(v, float) else str(v) for v in (modelled.min, modelled.max))
+        words = f"{low} to {high} in {schema.domain[name] - modelled.missing} cells"
     return f"{words}; may be missing" if modelled.missing else words
 
 

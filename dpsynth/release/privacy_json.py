@@ -113,39 +113,42 @@ def shares(charges: Sequence[Charge], d0: float) -> list[float]:
 
 def describe(event: Event) -> Json:
     """Mechanism, noise and sensitivity of an event in words."""
-    match event:
+    kinds: dict[str, list[Event]] = {}
+    for part in events.flatten([event]):
+        kinds.setdefault(part.kind, []).append(part)
+    words = [_described(parts) for parts in kinds.values()]
+    return {key: "; then ".join(w[key] for w in words) for key in ("mechanism", "noise", "sensitivity")}
+
+
+def _described(parts: Sequence[Event]) -> Json:
+    """Several events of one kind."""
+    first = parts[0]
+    count = sum(getattr(part, "count", 1) for part in parts)
+    match first:
         case events.DiscreteGaussian():
-            noise = f"integer noise of standard deviation {event.sigma:g} rows on every cell"
-            return _words(
-                f"{_times(event.count, 'noisy marginal')} (discrete Gaussian)",
-                noise,
-                _rows(event.sensitivity),
-            )
+            noise = f"integer noise of standard deviation {_range(parts, 'sigma')} rows on every cell"
+            return _words(f"{_times(count, 'noisy marginal')} (discrete Gaussian)", noise, _moved(parts))
         case events.DiscreteLaplace():
-            noise = f"integer noise of scale {event.scale:g} rows on every cell"
-            return _words(
-                f"{_times(event.count, 'noisy count')} (discrete Laplace)", noise, _rows(event.sensitivity)
-            )
+            noise = f"integer noise of scale {_range(parts, 'scale')} rows on every cell"
+            return _words(f"{_times(count, 'noisy count')} (discrete Laplace)", noise, _moved(parts))
         case events.BoundedRange():
-            noise = f"random choice, epsilon {event.epsilon:g} each"
+            noise = f"random choice of epsilon {_range(parts, 'epsilon')}{' each' if count > 1 else ''}"
             return _words(
-                f"{_times(event.count, 'private choice')} (exponential mechanism)",
-                noise,
-                "scaled into the choice",
+                f"{_times(count, 'private choice')} (exponential mechanism)", noise, "part of its epsilon"
             )
         case events.DpSgd():
-            noise = f"noise of {event.sigma:g} clipping bounds on each of {event.steps} sums"
-            return _words(
-                "noisy gradients (DP-SGD)", noise, f"one clipped unit, drawn with probability {event.rate:g}"
+            noise = (
+                f"noise of {_range(parts, 'sigma')} clipping bounds on each of {_range(parts, 'steps')} sums"
             )
-        case events.Composed():
-            parts = [describe(part) for part in event.events]
-            return {
-                key: "; then ".join(dict.fromkeys(p[key] for p in parts))
-                for key in ("mechanism", "noise", "sensitivity")
-            }
+            drawn = f"one clipped unit, drawn with probability {_range(parts, 'rate')}"
+            return _words("noisy gradients (DP-SGD)", noise, drawn)
         case _:
-            return _words(event.kind.replace("_", " "), "as stated by the event", "as stated by the event")
+            return _words(first.kind.replace("_", " "), "as its event states", "as its event states")
+
+
+def _range(parts: Sequence[Event], field: str) -> str:
+    low, high = min(getattr(p, field) for p in parts), max(getattr(p, field) for p in parts)
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
 def _words(mechanism: str, noise: str, sensitivity: str) -> Json:
@@ -156,8 +159,9 @@ def _times(count: int, what: str) -> str:
     return f"one {what}" if count == 1 else f"{count} {what}s"
 
 
-def _rows(number: int) -> str:
-    return f"one unit moves it by at most {number} {'row' if number == 1 else 'rows'}"
+def _moved(parts: Sequence[Event]) -> str:
+    most = max(getattr(part, "sensitivity", 0) for part in parts)
+    return f"one unit moves each by at most {most} {'row' if most == 1 else 'rows'}"
 
 
 def unprotected(schema: Schema, entity: str, audit: AuditFacts, declared_rows: int | None) -> list[Json]:

@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from dpsynth.release.facts import percent
+from dpsynth.release.facts import percent, several
 from dpsynth.release.pages import svg
 
 Json = Mapping[str, Any]
@@ -26,7 +26,7 @@ MOST_PLOTS = 60
 def public_page(report: Json) -> bytes:
     """The public page of a public report."""
     plot = svg.trade_off(report["trade_off"], bound_name="the most that the promise allows")
-    return _render("public.html", report=report, trade_off_plot=plot)
+    return _render("public.html", report=report, trade_off_plot=plot, charges=_grouped(report["charges"]))
 
 
 def internal_page(report: Json) -> bytes:
@@ -41,6 +41,19 @@ def internal_page(report: Json) -> bytes:
         pair_plot=_pair_plot(evaluation),
         column_plots=[_column(column) for column in evaluation["columns"][:MOST_PLOTS]],
     )
+
+
+def _grouped(charges: Sequence[Json]) -> list[dict[str, Any]]:
+    """Charges that say the same, one after the other, as one line with how often and their common share."""
+    found: list[dict[str, Any]] = []
+    for charge in charges:
+        same = {key: value for key, value in charge.items() if key != "share"}
+        if found and same.items() <= found[-1].items():
+            found[-1]["times"] += 1
+            found[-1]["share"] += charge["share"]
+        else:
+            found.append({**charge, "times": 1})
+    return found
 
 
 def visible(text: object) -> str:
@@ -94,6 +107,7 @@ def _environment() -> jinja2.Environment:
         number=number,
         short=short,
         whole=whole,
+        several=several,
         percent=_percent,
         capitalize_first=_capitalize_first,
     )
@@ -112,14 +126,14 @@ def _attack_card(report: Json) -> dict[str, str] | None:
     suite = report["suite"]
     if not suite["attacks"]:
         return None
-    worst = max(suite["attacks"], key=lambda a: a["auc"]["value"])
+    worst = min(suite["attacks"], key=lambda a: (a["adjusted_p_value"], -a["auc"]["value"]))
     at_least = suite["epsilon_at_least"]
     bound = "" if at_least is None else f" Epsilon is at least {short(at_least)} by these attacks."
     return {
-        "name": "Best attack on the rows (AUC)",
+        "name": "Most telling attack (AUC)",
         "value": percent(worst["auc"]["value"]),
         "baseline": f"50 % by guessing, {_percent(worst['auc_claim_allows_at_most'])} allowed at most",
-        "words": f"'{worst['attack']}', 95 % interval {percent(worst['auc']['low'])} to "
+        "words": f"'{worst['attack']}' ({worst['group']}), 95 % interval {percent(worst['auc']['low'])} to "
         f"{percent(worst['auc']['high'])}.{bound}",
     }
 
