@@ -1,14 +1,14 @@
 """MST: a maximum spanning tree of pairs, chosen privately (McKenna, Miklau and Sheldon 2021).
 
 One-way marginals first; then, edge by edge, the pair between two components whose marginal is furthest from
-independence; then all chosen pairs at one noise scale. How the cost is split depends on the cost alone.
+independence; then all chosen pairs at one noise scale.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -27,17 +27,19 @@ from dpsynth.privacy.events import Charge
 
 SELECT, PAIRS = "mst: choose a pair", "mst: chosen pairs"
 
-CHOICE_SHARE = 0.2
-"""Of what the one-way marginals leave, for all choices together."""
+ONEWAY_SHARE, CHOICE_SHARE = 0.3, 0.1
+"""Of the whole cost, for the one-way marginals and for all choices together; the pairs get the rest."""
+
+PENALTY = 0.5
+"""How much of a pair's expected noise counts against choosing it."""
 
 
 @dataclass(frozen=True)
 class _Split:
-    """Costs of the stages; `choice` is that of one round."""
+    """Costs of the stages; `choice` is that of one round. None where there is nothing to do."""
 
     oneway: Cost
     choice: Cost | None
-    rounds: int
     pairs: Cost | None
 
 
@@ -48,55 +50,57 @@ class Mst:
 
     def plan(self, domain: Domain, cost: Cost, rows_per_unit: int) -> tuple[Charge, ...]:
         """One-ways, a choice per edge, all chosen pairs; a single attribute has the one-way only."""
-        split = _split(domain, cost, rows_per_unit)
+        split = _split(domain, cost)
         charges = [oneway.charge(domain, split.oneway, rows_per_unit)]
         if split.choice is not None:
-            choice = Charge(SELECT, sensitivity.select_event(split.choice))
-            charges += [choice] * split.rounds
+            charges += [Charge(SELECT, sensitivity.select_event(split.choice))] * (len(domain) - 1)
         if split.pairs is not None:
-            event = sensitivity.measure_event(split.pairs, rows_per_unit, [1.0] * (len(domain) - 1))
-            charges.append(Charge(PAIRS, event))
+            charges.append(
+                Charge(PAIRS, sensitivity.measure_event(split.pairs, rows_per_unit, _equal(domain)))
+            )
         return tuple(charges)
 
     def measure(self, curator: Curator, cost: Cost, fit: Fit) -> list[Measurement]:
         domain = curator.domain
-        split = _split(domain, cost, curator.rows_per_unit)
+        split = _split(domain, cost)
         found = oneway.measure(curator, split.oneway)
         if split.pairs is None:
             return found
-        tree = _choose(curator, fit(domain, found), split)
+        tree = [domain.attributes]
+        if split.choice is not None:
+            sigma = sensitivity.sigmas(split.pairs, curator.rows_per_unit, _equal(domain))[0]
+            tree = _choose(curator, fit(domain, found), split.choice, _penalties(domain, sigma))
         return found + curator.measure(tree, split.pairs, PAIRS)
 
 
-def _split(domain: Domain, cost: Cost, rows_per_unit: int) -> _Split:
+def _split(domain: Domain, cost: Cost) -> _Split:
+    """Two attributes have only one pair: nothing is chosen. One has none."""
     edges = len(domain) - 1
-    if not edges:
-        return _Split(cost, None, 0, None)
-    share = oneway_share(cost, rows_per_unit)
-    rest = cost.share(1 - share)
+    if edges == 0:
+        return _Split(cost, None, None)
+    oneway = cost.share(ONEWAY_SHARE)
     if edges == 1:
-        return _Split(cost.share(share), None, 0, rest)
-    choice = rest.share(CHOICE_SHARE / edges)
-    return _Split(cost.share(share), choice, edges, rest.share(1 - CHOICE_SHARE))
+        return _Split(oneway, None, cost.share(1 - ONEWAY_SHARE))
+    choices = cost.share(CHOICE_SHARE)
+    return _Split(oneway, choices.share(1 / edges), cost.share(1 - ONEWAY_SHARE - CHOICE_SHARE))
 
 
-def oneway_share(cost: Cost, rows_per_unit: int) -> float:
-    """The smaller the budget of a row, the more of it goes to the one-way marginals: 10 to 40 %."""
-    per_row = cost.rho / rows_per_unit**2
-    return min(0.4, max(0.1, 0.1 * math.pow(per_row, -0.155)))
+def _equal(domain: Domain) -> list[float]:
+    """Equal weights of all chosen pairs: their cells are not known to the plan."""
+    return [1.0] * (len(domain) - 1)
 
 
-def _choose(curator: Curator, independent: GraphicalModel, split: _Split) -> list[Clique]:
+def _choose(
+    curator: Curator, independent: GraphicalModel, choice: Cost, penalties: Mapping[Clique, int]
+) -> list[Clique]:
     """The spanning tree: each round one pair that joins two components, the worst explained so far."""
     domain = curator.domain
-    if split.choice is None:
-        return [domain.attributes]
     estimates = _products(domain, independent)
     component = {a: i for i, a in enumerate(domain.attributes)}
     tree: list[Clique] = []
-    for _ in range(split.rounds):
-        open_pairs = {p: e for p, e in estimates.items() if component[p[0]] != component[p[1]]}
-        pair = curator.select(open_pairs, split.choice, SELECT)
+    while len(tree) < len(domain) - 1:
+        joining = {p: e for p, e in estimates.items() if component[p[0]] != component[p[1]]}
+        pair = curator.select(joining, choice, SELECT, penalties)
         tree.append(pair)
         old, new = component[pair[0]], component[pair[1]]
         component = {a: new if c == old else c for a, c in component.items()}
@@ -106,5 +110,14 @@ def _choose(curator: Curator, independent: GraphicalModel, split: _Split) -> lis
 def _products(domain: Domain, independent: GraphicalModel) -> dict[Clique, NDArray[np.float64]]:
     """Every pair's expected counts under independence."""
     ones = {a: independent.marginal((a,)) for a in domain.attributes}
-    pairs: Sequence[tuple[str, str]] = list(itertools.combinations(domain.attributes, 2))
+    pairs = itertools.combinations(domain.attributes, 2)
     return {(a, b): np.outer(ones[a], ones[b]) / independent.total for a, b in pairs}
+
+
+def _penalties(domain: Domain, sigma: float) -> dict[Clique, int]:
+    """A part of the L1 norm of the noise in a pair's measurement, ``sqrt(2 / pi) * sigma * cells``.
+
+    What many cells tell is lost in their noise: without this, wide columns without structure fill the tree.
+    """
+    noise = PENALTY * math.sqrt(2 / math.pi) * sigma
+    return {pair: round(noise * domain.size(pair)) for pair in itertools.combinations(domain.attributes, 2)}

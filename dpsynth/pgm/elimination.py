@@ -183,7 +183,7 @@ class _Builder:
             nodes = [self._contract(nodes[0], nodes[1]), *nodes[2:]]
 
     def _growth(self, left: int, right: int) -> tuple[int, int]:
-        """Cells gained by the product, then its size: of a table and vectors of its axes, the vectors first."""
+        """Cells gained by the product, then its size: of a table and vectors on its axes, vectors first."""
         one, two = self.live[left], self.live[right]
         product = self._cells(one | two)
         return product - self._cells(one) - self._cells(two), product

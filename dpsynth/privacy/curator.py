@@ -31,7 +31,9 @@ class Curator:
     the noise. The curator never hands out an exact count, refuses to be pickled, and holds no result.
     """
 
-    def __init__(self, engine: Engine, account: Account, stream: Stream, merges: Merges | None = None) -> None:
+    def __init__(
+        self, engine: Engine, account: Account, stream: Stream, merges: Merges | None = None
+    ) -> None:
         self._engine = engine
         self._account = account
         self._stream = stream
@@ -62,7 +64,7 @@ class Curator:
         """Noisy counts of each clique; `weights` share the cost's rho (equally without them).
 
         One unit moves one marginal by at most `rows_per_unit` in L1 and so in L2. Discrete Gaussian noise of
-        scale sigma costs ``rho = rows_per_unit**2 / (2 sigma**2)`` a marginal (Canonne, Kamath, Steinke 2020).
+        scale sigma costs ``rho = rows_per_unit**2 / (2 sigma**2)`` each (Canonne, Kamath, Steinke 2020).
         """
         shares = [1.0] * len(cliques) if weights is None else list(weights)
         if not cliques or len(shares) != len(cliques):
@@ -72,17 +74,25 @@ class Curator:
         exact = self._exact(cliques)
         return [self._noised(c, exact[c], sigma) for c, sigma in zip(cliques, scales, strict=True)]
 
-    def select(self, estimates: Mapping[Clique, Floats], cost: Cost, purpose: str) -> Clique:
+    def select(
+        self,
+        estimates: Mapping[Clique, Floats],
+        cost: Cost,
+        purpose: str,
+        penalties: Mapping[Clique, int] | None = None,
+    ) -> Clique:
         """The clique whose estimate is furthest from the truth, chosen privately.
 
-        The score is the L1 distance between the exact counts and the estimate rounded to integers, so it is an
-        integer; one unit moves it by at most `rows_per_unit`. Exponential mechanism with both directions
-        counted (the score is not monotone), epsilon-bounded range, ``rho = epsilon**2 / 8`` (Cesar, Rogers 2021).
+        The score is the L1 distance between the exact counts and the estimate rounded to integers, less the
+        clique's penalty (a whole number that depends on no private row), so it is an integer; one unit moves
+        it by at most `rows_per_unit`. Exponential mechanism with both directions counted (the score is not
+        monotone), epsilon-bounded range, ``rho = epsilon**2 / 8`` (Cesar, Rogers 2021).
         """
         event = sensitivity.select_event(cost)
         cliques, rounded = _rounded(estimates)
+        less = np.array([0 if penalties is None else penalties[c] for c in cliques], dtype=np.int64)
         self._account.charge(purpose, event)
-        scores = self._scores(cliques, rounded)
+        scores = self._scores(cliques, rounded) - less
         bound = sensitivity.l1_score_sensitivity(self.rows_per_unit)
         return cliques[noise.choose(scores, event.epsilon, bound, self._stream)]
 
