@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dpsynth.consistency import from_uniform
+from dpsynth.encoding import Encoding
 from dpsynth.errors import DataError, DPSynthError, VerifyError
 from dpsynth.privacy.ledger import Ledger
+from dpsynth.records import Records
 from dpsynth.release import manifest
 from dpsynth.release.facts import CHARGE, COPIED, columns, not_protected, trade_off_points
 from dpsynth.release.files import parse, read_small
@@ -154,9 +158,9 @@ def _check_content(folder: Path, listed: Manifest) -> tuple[Json, int]:
     schema = _schema(folder)
     privacy = parse(read_small(folder / "privacy.json"), "privacy.json")
     check_privacy(privacy, schema)
-    rows = _check_data(folder / data[0], schema)
-    _check_report(folder, privacy, schema, rows)
-    return privacy, rows
+    records = _check_data(folder / data[0], schema)
+    _check_report(folder, privacy, schema, records)
+    return privacy, len(records)
 
 
 def _schema(folder: Path) -> Schema:
@@ -170,12 +174,12 @@ def _schema(folder: Path) -> Schema:
         ) from None
 
 
-def _check_data(path: Path, schema: Schema) -> int:
-    """Number of rows; every one fits the schema, bounds included (`clip` does not count here)."""
+def _check_data(path: Path, schema: Schema) -> Records:
+    """The encoded rows; every one fits the schema, bounds included (`clip` does not count here)."""
     try:
         if list(header(path, schema.csv)) != schema.written:
             raise VerifyError("V114", f"{path.name} has other columns than schema.yaml", "get another copy")
-        return len(read_table(path, _strict(schema), require_unit=False))
+        return Encoding(schema).encode(read_table(path, _strict(schema), require_unit=False))
     except DataError as problem:
         raise VerifyError(
             "V115", f"{path.name} does not fit schema.yaml: {problem.problem}", "get another copy"
@@ -190,8 +194,10 @@ def _strict(schema: Schema) -> Schema:
     return schema.model_copy(update={"columns": unclipped})
 
 
-def _check_report(folder: Path, privacy: Json, schema: Schema, rows: int) -> None:
-    """report.json repeats privacy.json and schema.yaml; report.html is what report.json renders to."""
+def _check_report(folder: Path, privacy: Json, schema: Schema, records: Records) -> None:
+    """report.json repeats privacy.json, schema.yaml and the data; report.html is what report.json renders
+    to.
+    """
     report = parse(read_small(folder / "report.json"), "report.json")
     wanted: Json = {name: privacy[name] for name in COPIED}
     wanted["charges"] = [{key: charge[key] for key in CHARGE} for charge in privacy["charges"]]
@@ -204,12 +210,30 @@ def _check_report(folder: Path, privacy: Json, schema: Schema, rows: int) -> Non
         }
     for place in differences({name: report.get(name) for name in wanted}, wanted):
         raise VerifyError("V116", f"report.json: {place} is not what privacy.json says", "rely on neither")
-    if report.get("generator", {}).get("rows") != rows:
+    if not _describes(report, records):
         raise VerifyError(
-            "V117", "report.json states another number of rows than the data has", "rely on neither"
+            "V117", "report.json does not describe the rows of the data file", "rely on neither"
         )
     if same_version and not _renders_to(report, read_small(folder / "report.html")):
         raise VerifyError("V118", "report.html is not the page that report.json makes", "get another copy")
+
+
+def _describes(report: Json, records: Records) -> bool:
+    """Whether the number of rows and each measured table's distance from equal shares are those of the
+    data.
+    """
+    try:
+        found = [
+            (tuple(c["columns"]), c["cells"], c["from_uniform"]) for c in report["consistency"]["by_clique"]
+        ]
+        rows = (report["generator"]["rows"], report["consistency"]["synthetic_rows"])
+        return rows == (len(records), len(records)) and all(
+            cells == records.domain.size(clique)
+            and math.isclose(distance, from_uniform(records, clique), abs_tol=1e-5)
+            for clique, cells, distance in found
+        )
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 def _renders_to(report: Json, page: bytes) -> bool:
