@@ -18,7 +18,7 @@ from dpsynth.privacy.calibration import Plan, calibrate_with
 from dpsynth.privacy.curves import Attacker, TradeOff, attacker_table, privacy_profile, trade_off
 from dpsynth.privacy.domination import dominating_gaussian
 from dpsynth.privacy.events import DiscreteLaplace, DpSgd, Event, External, PureDp, ZcdpGrant, flatten
-from dpsynth.privacy.filters import gdp_mu, zcdp_rho
+from dpsynth.privacy.filters import event_mu, gdp_mu, zcdp_rho
 from dpsynth.privacy.gaussian import gaussian_delta, gaussian_epsilon, gaussian_mu
 from dpsynth.privacy.pld import loss_of
 from dpsynth.privacy.rdp import rdp_epsilon
@@ -72,9 +72,12 @@ class Accountant:
     epsilon: Callable[[Sequence[Event], float], float]
 
 
+def _gdp(events: Sequence[Event], delta: float) -> float:
+    return gaussian_epsilon(math.sqrt(math.fsum(event_mu(event) ** 2 for event in events)), delta)
+
+
 def _pld(events: Sequence[Event], delta: float) -> float:
-    loss = loss_of(events)
-    return loss.without_failure().epsilon(delta)
+    return loss_of(events).epsilon(delta)
 
 
 def _zcdp(events: Sequence[Event], delta: float) -> float:
@@ -107,6 +110,7 @@ def _pure_epsilon(event: Event) -> float:
 
 
 ACCOUNTANTS: Mapping[str, Accountant] = {
+    "gdp": Accountant("Gaussian DP composes (Dong, Roth and Su 2022)", _gdp),
     "pld": Accountant(
         "privacy-loss distributions of dominating pairs compose (Zhu, Dong and Wang 2022)", _pld
     ),

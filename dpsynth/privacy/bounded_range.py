@@ -23,15 +23,15 @@ import numpy as np
 from dpsynth.privacy.gaussian import Floats, gaussian_deltas
 
 POINTS = 128
-"""Lattice points in the widest range of a group."""
+"""Lattice points in the widest range of a group: rounding costs about 2 / POINTS of the choices' mu**2."""
 
 
 def choices_profile(epsilons: Sequence[float]) -> tuple[float, Floats]:
     """The joint profile of bounded-range choices: (step, deltas at 0, step, 2 step, ...), 0 after the end."""
     step = max(epsilons) / POINTS
     reach = sum(_cells(epsilon, step) for epsilon in epsilons)
-    grid = step * np.arange(-reach, reach + 1)
-    values = np.maximum(-np.expm1(np.minimum(grid, 0.0)), 0.0)
+    grid: Floats = step * np.arange(-reach, reach + 1, dtype=np.float64)
+    values: Floats = np.maximum(-np.expm1(np.minimum(grid, 0.0)), 0.0)
     for epsilon in sorted(epsilons):
         values = _choose(values, grid, step, _cells(epsilon, step))
     return step, values[reach:]
@@ -42,9 +42,9 @@ def choices_then(epsilons: Sequence[float], mu: float) -> tuple[float, Floats]:
 
     Deltas at 0, step, 2 step, ... up to where they vanish for all purposes (below 1e-30).
     """
-    step = min(max(epsilons) / 24, mu / 24)
+    step = min(max(epsilons), mu) / POINTS
     reach = sum(_cells(epsilon, step) for epsilon in epsilons) + math.ceil((mu * mu / 2 + 11.5 * mu) / step)
-    grid = step * np.arange(-reach, reach + 1)
+    grid: Floats = step * np.arange(-reach, reach + 1, dtype=np.float64)
     values = gaussian_deltas(mu, grid)
     for epsilon in sorted(epsilons):
         values = _choose(values, grid, step, _cells(epsilon, step))

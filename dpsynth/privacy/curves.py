@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -80,28 +83,23 @@ def profiles(events: Sequence[Event]) -> tuple[Profile, Profile]:
     """The profiles of P, Q (unit in) and of Q, P, for epsilons >= 0. BudgetError B308 when nothing prices
     all events."""
     found: list[tuple[Profile, Profile]] = []
-    try:
-        loss = loss_of(events)
-        found.append((lambda e: loss.one_way(loss.remove, e), lambda e: loss.one_way(loss.add, e)))
-    except Unpriceable:
-        pass
-    try:
-        rho, lost = sum(event_rho(event) for event in events), failure(events)
-
-        def concentrated(epsilons: Floats) -> Floats:
-            return lost + (1 - lost) * np.array(zcdp_deltas(rho, epsilons))
-
+    with suppress(Unpriceable):
+        found.append(loss_of(events).profiles())
+    with suppress(Unpriceable):
+        concentrated = partial(zcdp_deltas, math.fsum(event_rho(event) for event in events))
         found.append((concentrated, concentrated))
-    except Unpriceable:
-        pass
     if not found:
         raise BudgetError(
             "B308", "no privacy curve covers all of these charges", "do not mix a zCDP grant with DP-SGD"
         )
-    if len(found) == 1:
-        return found[0]
-    (one, back), (two, _) = found
-    return (lambda e: np.minimum(one(e), two(e)), lambda e: np.minimum(back(e), two(e)))
+    return _least([pair[0] for pair in found], failure(events)), _least(
+        [pair[1] for pair in found], failure(events)
+    )
+
+
+def _least(sides: Sequence[Profile], lost: float) -> Profile:
+    """The smallest of several bounds on one profile, with an additive failure."""
+    return lambda epsilons: lost + (1 - lost) * np.min([side(epsilons) for side in sides], axis=0)
 
 
 def _best(forward: Profile, reverse: Profile, fpr: float) -> float:

@@ -26,7 +26,7 @@ from dpsynth.privacy.lattice import Profile
 from dpsynth.privacy.pld import Loss, loss_of
 from dpsynth.privacy.zcdp import event_rho, zcdp_deltas
 
-GRID = 1500
+GRID = 600
 """Epsilons per direction."""
 MAX_EPSILON = 600.0
 """Beyond it exp(epsilon) has no float to live in."""
@@ -82,24 +82,24 @@ def _loss_mu(loss: Loss, d0: float) -> float:
     rest = 1 - (1 - d0) / (1 - loss.failure)
     if rest <= 0:
         raise _too_small(d0)
-    sides = [lambda e, atoms=atoms: atoms.deltas_with(loss.mu, e) for atoms in (loss.remove, loss.add)]
-    return _profile_mu(sides[0], sides[1], rest, loss.spread)
+    remove, add = loss.profiles()
+    return _profile_mu(remove, add, rest, loss.spread)
 
 
 def _zcdp_mu(rho: float, d0: float) -> float:
     def profile(epsilons: Floats) -> Floats:
-        return np.array(zcdp_deltas(rho, epsilons))
+        return zcdp_deltas(rho, epsilons)
 
-    return _profile_mu(profile, profile, d0, math.sqrt(2 * rho), points=300)
+    return _profile_mu(profile, profile, d0, math.sqrt(2 * rho))
 
 
-def _profile_mu(forward: Profile, reverse: Profile, d0: float, spread: float, points: int = GRID) -> float:
+def _profile_mu(forward: Profile, reverse: Profile, d0: float, spread: float) -> float:
     top = max(spread, 1e-9)
     while max(forward(np.array([top]))[0], reverse(np.array([top]))[0]) > d0:
         top *= 1.1
         if top > MAX_EPSILON:
             raise _too_small(d0)
-    epsilons = np.linspace(0.0, top, points)
+    epsilons = np.linspace(0.0, top, GRID)
     ahead = forward(epsilons)
     return least_mu(epsilons, ahead, ahead if reverse is forward else reverse(epsilons), d0)
 

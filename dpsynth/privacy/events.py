@@ -203,7 +203,7 @@ class Composed(_Checked):
     def __post_init__(self) -> None:
         if not isinstance(self.events, tuple) or not self.events:
             raise _bad(self.kind, "events", "a non-empty tuple of events")
-        if not all(isinstance(event, tuple(_KINDS.values())) for event in self.events):
+        if not all(isinstance(event, _Checked) for event in self.events):
             raise _bad(self.kind, "events", "a tuple of events only")
 
 

@@ -45,9 +45,12 @@ def zcdp_rho(events: Sequence[Event]) -> float:
 
 
 def gdp_mu(events: Sequence[Event]) -> float:
-    """What the events cost a Gaussian-DP filter: sqrt(sum of mu**2); BudgetError B306 for what has no price
-    there."""
-    return math.sqrt(math.fsum(event_mu(event) ** 2 for event in events))
+    """What the events cost a Gaussian-DP filter: sqrt(sum of mu**2); BudgetError B306 for what has no
+    price."""
+    try:
+        return math.sqrt(math.fsum(event_mu(event) ** 2 for event in events))
+    except Unpriceable as reason:
+        raise _no_price("GDP", str(reason)) from None
 
 
 def event_mu(event: Event) -> float:
@@ -67,7 +70,7 @@ def event_mu(event: Event) -> float:
         case Composed(events):
             return min(math.sqrt(math.fsum(event_mu(part) ** 2 for part in events)), _round_mu(events))
         case _:
-            raise _no_price("GDP", f"'{event.kind}' is not Gaussian DP (or its sigma is below 1)")
+            raise Unpriceable(f"'{event.kind}' has no Gaussian price")
 
 
 def _round_mu(events: tuple[Event, ...]) -> float:
@@ -90,7 +93,7 @@ def _round_mu(events: tuple[Event, ...]) -> float:
 @lru_cache(maxsize=4096)
 def _choices_then_mu(epsilons: tuple[float, ...], mu: float) -> float:
     step, deltas = bounded_range.choices_then(epsilons, mu)
-    return least_mu(step * np.arange(len(deltas)), deltas, deltas, NEGLIGIBLE)
+    return least_mu(step * np.arange(len(deltas), dtype=np.float64), deltas, deltas, NEGLIGIBLE)
 
 
 def _no_price(name: str, reason: str) -> BudgetError:

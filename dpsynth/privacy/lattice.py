@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -43,29 +44,33 @@ class Atoms:
     masses: Floats
     infinity: float
 
-    @property
+    @cached_property
     def losses(self) -> Floats:
-        return self.step * (self.lowest + np.arange(len(self.masses)))
+        return self.step * (self.lowest + np.arange(len(self.masses), dtype=np.float64))
 
-    @property
+    @cached_property
     def spread(self) -> float:
         """The standard deviation of the finite losses."""
         total = float(self.masses.sum())
         mean = float(self.masses @ self.losses) / total
         return math.sqrt(max(float(self.masses @ (self.losses - mean) ** 2) / total, 0.0))
 
+    @cached_property
+    def _tails(self) -> tuple[Floats, Floats]:
+        """For each place (and one past the end): the mass from there up under P, and its logarithm under
+        Q."""
+        with np.errstate(divide="ignore"):
+            under_q = np.log(self.masses) - self.losses
+        masses = np.cumsum(np.append(0.0, self.masses[::-1]))[::-1]
+        return masses, np.logaddexp.accumulate(np.append(-np.inf, under_q[::-1]))[::-1]
+
     def deltas(self, epsilons: Floats) -> Floats:
-        """The profile at many epsilons, by sums over the losses above each (added from the small end)."""
-        e = np.asarray(epsilons, dtype=np.float64)
-        above = np.append(np.cumsum(self.masses[::-1])[::-1], 0.0)
-        # exp(-loss) relative to the lowest loss, so that nothing overflows
-        tilt = np.append(np.cumsum((self.masses * np.exp(-(self.losses - self.losses[0])))[::-1])[::-1], 0.0)
-        first = np.clip(
-            np.floor(e / self.step - self.lowest + 1e-9).astype(np.int64) + 1, 0, len(self.masses)
-        )
-        lift = np.exp(np.minimum(e - self.losses[0], 700.0))
-        finite = np.where(first < len(self.masses), above[first] - lift * tilt[first], 0.0)
-        return np.clip(self.infinity + np.maximum(finite, 0.0), 0.0, 1.0)
+        """The profile at many epsilons: P minus exp(epsilon) Q of the losses above each."""
+        above, under_q = self._tails
+        first = np.floor(epsilons / self.step - self.lowest + 1e-9) + 1
+        place = np.clip(first, 0, len(self.masses)).astype(np.int64)
+        finite = np.maximum(above[place] - np.exp(np.minimum(epsilons + under_q[place], 0.0)), 0.0)
+        return np.asarray(np.clip(self.infinity + finite, 0.0, 1.0))
 
     def deltas_with(self, mu: float, epsilons: Floats) -> Floats:
         """The profile of these losses plus those of an independent Gaussian of parameter mu: exact, no
@@ -96,7 +101,7 @@ def connect_dots(profile: Profile, reverse: Profile, step: float, highest: int) 
     check_points(2 * highest + 1)
     if highest < 1:
         raise ValueError("at least one step")
-    epsilons = step * np.arange(highest + 1)
+    epsilons: Floats = step * np.arange(highest + 1, dtype=np.float64)
     above, infinity = _dots(profile(epsilons), step)
     below, _ = _dots(reverse(epsilons), step)
     below = below * np.exp(-epsilons[1:])
@@ -126,7 +131,7 @@ def regrid(atoms: Atoms, step: float) -> Atoms:
     up = np.clip(np.expm1(-gap) / math.expm1(-step), 0.0, 1.0)
     low, size = int(lower[0]), int(lower[-1] - lower[0]) + 2
     check_points(size)
-    masses = np.bincount(lower - low, atoms.masses * (1 - up), size)
+    masses: Floats = np.bincount(lower - low, atoms.masses * (1 - up), size).astype(np.float64)
     masses += np.bincount(lower - low + 1, atoms.masses * up, size)
     return trimmed(Atoms(step, low, masses, atoms.infinity))
 

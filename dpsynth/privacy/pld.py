@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy import special
@@ -30,12 +31,14 @@ from dpsynth.privacy.events import (
     flatten,
 )
 from dpsynth.privacy.gaussian import MIN_SIGMA, Floats, discrete_gaussian_mu, gaussian_deltas, solve_epsilon
-from dpsynth.privacy.lattice import TAIL, Atoms, connect_dots, convolve, nothing, power, regrid
+from dpsynth.privacy.lattice import TAIL, Atoms, Profile, connect_dots, convolve, nothing, power, regrid
 from dpsynth.privacy.small_noise import small_noise_atoms
 from dpsynth.privacy.zcdp import Unpriceable, failure
 
 MAX_GROUP = 16
 """Choices priced by one recursion; more of them compose as several such groups."""
+MAX_RATIO = 3.0
+"""Largest epsilon over smallest in one group."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,21 +57,21 @@ class Loss:
         """The standard deviation of the finite loss."""
         return math.hypot(self.mu, max(self.remove.spread, self.add.spread))
 
-    def without_failure(self) -> Loss:
-        return replace(self, failure=0.0)
+    def profiles(self) -> tuple[Profile, Profile]:
+        """The profiles of both directions, of what happens when nothing fails."""
+        one = self._profile(self.remove)
+        return one, one if self.add is self.remove else self._profile(self.add)
 
-    def directions(self) -> tuple[Atoms, ...]:
-        return (self.remove,) if self.remove is self.add else (self.remove, self.add)
+    def _profile(self, atoms: Atoms) -> Profile:
+        return lambda epsilons: atoms.deltas_with(self.mu, epsilons)
 
     def deltas(self, epsilons: Floats) -> Floats:
-        """delta at each epsilon, the larger of the two directions."""
-        return np.max([self.one_way(atoms, epsilons) for atoms in self.directions()], axis=0)
-
-    def one_way(self, atoms: Atoms, epsilons: Floats) -> Floats:
-        return self.failure + (1 - self.failure) * atoms.deltas_with(self.mu, epsilons)
+        """delta at each epsilon, the larger of the two directions, when nothing fails."""
+        one, two = self.profiles()
+        return one(epsilons) if one is two else np.maximum(one(epsilons), two(epsilons))
 
     def epsilon(self, delta: float) -> float:
-        """The smallest epsilon with delta(epsilon) <= delta."""
+        """The smallest epsilon with delta(epsilon) <= delta, when nothing fails."""
         start = self.mu**2 / 2 + self.spread
         return solve_epsilon(lambda e: float(self.deltas(np.array([e]))[0]), delta, start)
 
@@ -103,6 +106,8 @@ def _gaussian_part(event: Event) -> float:
             return _gaussian_part(noise)
         case GdpGrant(mu):
             return mu
+        case DpSgd(rate, sigma, steps) if rate == 1:
+            return math.sqrt(steps) / sigma
         case DiscreteGaussian() | BoundedRange() | DiscreteLaplace() | DpSgd() | PureDp() | External():
             return 0.0
         case _:
@@ -114,21 +119,28 @@ _Pair = tuple[Atoms, Atoms]
 
 def _choices(parts: Sequence[Event]) -> list[_Pair]:
     """Bounded-range choices, in groups of similar epsilon."""
-    epsilons = sorted(
-        e for part in parts if isinstance(part, BoundedRange) for e in [part.epsilon] * part.count
-    )
-    groups = Counter(tuple(epsilons[i : i + MAX_GROUP]) for i in range(0, len(epsilons), MAX_GROUP))
+    choices = [part for part in parts if isinstance(part, BoundedRange)]
+    epsilons = sorted(epsilon for part in choices for epsilon in [part.epsilon] * part.count)
     pairs = []
-    for group, count in groups.items():
+    for group, count in Counter(_groups(epsilons)).items():
         step, deltas = bounded_range.choices_profile(group)
-        index = np.arange(len(deltas))
-
-        def profile(x: Floats, step: float = step, deltas: Floats = deltas, index: Floats = index) -> Floats:
-            return deltas[np.rint(x / step).astype(np.int64)]
-
+        profile = partial(_tabulated, step, deltas)
         atoms = power(connect_dots(profile, profile, step, len(deltas) - 1), count)
         pairs.append((atoms, atoms))
     return pairs
+
+
+def _groups(epsilons: Sequence[float]) -> Iterator[tuple[float, ...]]:
+    """At most MAX_GROUP at a time, within a factor of MAX_RATIO (they share one lattice)."""
+    start = 0
+    for i in range(1, len(epsilons) + 1):
+        if i == len(epsilons) or i - start == MAX_GROUP or epsilons[i] > MAX_RATIO * epsilons[start]:
+            yield tuple(epsilons[start:i])
+            start = i
+
+
+def _tabulated(step: float, deltas: Floats, epsilons: Floats) -> Floats:
+    return deltas[np.rint(epsilons / step).astype(np.int64)]
 
 
 def _pure(parts: Sequence[Event]) -> list[_Pair]:
@@ -172,7 +184,7 @@ def _small_noise(parts: Sequence[Event]) -> list[_Pair]:
 def _dp_sgd(parts: Sequence[Event]) -> list[_Pair]:
     pairs = []
     for part in parts:
-        if isinstance(part, DpSgd):
+        if isinstance(part, DpSgd) and part.rate < 1:
             remove, add = sampled_gaussian(part.rate, part.sigma)
             pairs.append((power(remove, part.steps), power(add, part.steps)))
     return pairs
@@ -219,13 +231,11 @@ def _step_spread(rate: float, sigma: float) -> float:
     return math.sqrt(float(density @ (loss - mean) ** 2))
 
 
-def _vanishes(profile: object, step: float) -> int:
-    """The first power-of-two number of steps, refined, at which a profile is below TAIL."""
-    assert callable(profile)
-    high = 16
+def _vanishes(profile: Profile, step: float) -> int:
+    """A number of steps at which a profile is below TAIL, at most 8 too many."""
+    low, high = 0, 16
     while profile(np.array([high * step]))[0] > TAIL:
-        high *= 2
-    low = high // 2
+        low, high = high, high * 2
     while high - low > 8:
         middle = (low + high) // 2
         if profile(np.array([middle * step]))[0] > TAIL:

@@ -31,7 +31,7 @@ def small_noise_atoms(sigma: float, sensitivity: int) -> Atoms:
     highest = max(len(atoms.masses) + atoms.lowest for atoms in candidates)
 
     def profile(epsilons: Floats) -> Floats:
-        return np.max([atoms.deltas(epsilons) for atoms in candidates], axis=0)
+        return np.asarray(np.max([atoms.deltas(epsilons) for atoms in candidates], axis=0))
 
     return connect_dots(profile, profile, candidates[0].step, highest)
 

@@ -31,6 +31,7 @@ from dpsynth.privacy.events import (
     ZcdpGrant,
     flatten,
 )
+from dpsynth.privacy.gaussian import Floats
 
 
 class Unpriceable(Exception):
@@ -117,21 +118,18 @@ def largest_rho(epsilon: float, delta: float) -> float:
     return low
 
 
-def zcdp_deltas(rho: float, epsilons: Sequence[float]) -> list[float]:
-    """delta at each epsilon, by the same theorem (proposition 12): the least over alpha of
+def zcdp_deltas(rho: float, epsilons: Floats) -> Floats:
+    """delta at each epsilon, by the same theorem (their proposition 12): the least over alpha > 1 of
 
     exp((alpha - 1)(alpha rho - epsilon)) / (alpha - 1) * (1 - 1 / alpha)**alpha.
     """
 
-    def one(epsilon: float) -> float:
-        def log_delta(log_gap: float) -> float:
-            gap = math.exp(log_gap)
-            alpha = 1 + gap
-            return gap * (alpha * rho - epsilon) - log_gap + alpha * (log_gap - math.log1p(gap))
+    def log_deltas(log_gaps: Floats) -> Floats:
+        gap = np.exp(log_gaps)
+        alpha = 1 + gap
+        return gap * (alpha * rho - epsilons[:, None]) - log_gaps + alpha * (log_gaps - np.log1p(gap))
 
-        grid = np.linspace(-15, 15, 121)
-        start = float(grid[int(np.argmin([log_delta(float(x)) for x in grid]))])
-        found = optimize.minimize_scalar(log_delta, bounds=(start - 0.5, start + 0.5), method="bounded")
-        return min(1.0, math.exp(min(float(found.fun), 0.0)))
-
-    return [one(float(epsilon)) for epsilon in epsilons]
+    coarse = np.broadcast_to(np.linspace(-16, 16, 321), (len(epsilons), 321))
+    start = np.take_along_axis(coarse, np.argmin(log_deltas(coarse), axis=1)[:, None], axis=1)
+    least = log_deltas(start + np.linspace(-0.1, 0.1, 41)).min(axis=1)
+    return np.asarray(np.exp(np.minimum(least, 0.0)))
