@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic._internal._model_construction import ModelMetaclass
 
 from dpsynth.errors import SchemaError
-from dpsynth.strict_yaml import Path, describe
+from dpsynth.strict_yaml import Path, describe, shown
 
 TODO = "TODO"
 """What a draft writes where a person must decide; a file that still holds one is refused."""
@@ -150,7 +150,7 @@ def _place(path: Sequence[str | int], lines: Mapping[Path, int]) -> str:
         return ""
     where = describe(steps)
     if len(steps) >= 2 and steps[0] == "columns":
-        where = f"column '{steps[1]}'" + (f": {describe(steps[2:])}" if len(steps) > 2 else "")
+        where = f"column '{shown(str(steps[1]))}'" + (f": {describe(steps[2:])}" if len(steps) > 2 else "")
     return f"{where} (line {line})" if line else where
 
 
@@ -189,7 +189,7 @@ def _explain_choice(detail: Any, kind: str, context: Any, model: type[BaseModel]
     if kind == "union_tag_invalid":
         known = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
         tag = str(context["tag"])
-        return "S113", f"has the unknown type '{tag[:40]}'", LATER.get(tag) or _suggest(tag, known)
+        return "S113", f"has the unknown type '{shown(tag)}'", LATER.get(tag) or _suggest(tag, known)
     return "S113", "is not one of the choices", f"choose {context['expected']}"
 
 

@@ -231,7 +231,8 @@ def _project(
 ) -> str:
     path, stem = _path_of(source, folder)
     unit = {"entity": TODO, "column": TODO, "rows_per_unit": TODO}
-    data: dict[str, Any] = {"path": path, "unit": unit, "missing_values": list(markers)}
+    named = {"path": path} if path else {}
+    data: dict[str, Any] = {**named, "unit": unit, "missing_values": list(markers)}
     declared = form.model_dump(exclude_defaults=True)
     if declared:
         data["csv"] = declared
@@ -257,9 +258,9 @@ def _entry(name: str, column: dict[str, Any]) -> str:
     return "\n".join(f"  {line}" for line in dumps({name: column}).rstrip().split("\n"))
 
 
-def _path_of(source: Source, folder: Path | None) -> tuple[str, str]:
+def _path_of(source: Source, folder: Path | None) -> tuple[str | None, str]:
     if not isinstance(source, str | os.PathLike):
-        return TODO, "table"
+        return None, "table"
     path = Path(source)
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", path.name.split(".")[0]) or "table"
     return (os.path.relpath(path.resolve(), folder.resolve()) if folder else str(path)), stem

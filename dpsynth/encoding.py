@@ -173,7 +173,7 @@ def _spread(
 
 def _log_mean(low: NDArray[np.int64], high: NDArray[np.int64]) -> Floats:
     """Mean of the logarithmic spread on [low, high + 1), less the half step that rounding down takes."""
-    a, b = np.maximum(low, 1).astype(np.float64), high + 1.0
+    a, b = np.maximum(low, 1).astype(np.float64), np.maximum(high, 1) + 1.0
     return np.clip((b - a) / np.log(b / a) - 0.5, low, high)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from dpsynth import strict_yaml
 from dpsynth.budget import Budget
@@ -60,6 +60,16 @@ class Workload(Declared):
 
     target: Text | None = None
     pairs: Literal["all"] | tuple[tuple[Text, Text], ...] = "all"
+
+    @field_validator("pairs", mode="before")
+    @classmethod
+    def _are_pairs(cls, value: Any) -> Any:
+        listed = value if isinstance(value, list | tuple) else [None]
+        if value != "all" and not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in listed):
+            raise Fault(
+                "S112", "is neither 'all' nor a list of pairs", "write pairs: [[age, plan], [age, cost]]"
+            )
+        return value
 
 
 class GeneratorSpec(Declared):
@@ -131,7 +141,9 @@ def _check_names(where: str, names: Iterable[str], modelled: list[str]) -> None:
     for name in names:
         if name not in modelled:
             raise Fault(
-                "S140", f"{where} names '{name[:40]}', which is no modelled column", "correct the name"
+                "S140",
+                f"{where} names '{strict_yaml.shown(name)}', which is no modelled column",
+                "correct the name",
             )
 
 

@@ -84,11 +84,17 @@ def dumps(data: Any) -> str:
 
 
 def describe(path: Path) -> str:
-    """``columns.age.edges[2]``"""
+    """``columns.age.edges[2]``, long or unprintable keys shortened."""
     text = ""
     for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+        text += f"[{step}]" if isinstance(step, int) else f".{shown(step)}" if text else shown(step)
     return text or "the file"
+
+
+def shown(name: str) -> str:
+    """A key for an error text."""
+    clean = "".join(c if c.isprintable() else "?" for c in name[:60])
+    return f"{clean}..." if len(name) > 60 else clean
 
 
 def _broken(error: yaml.MarkedYAMLError) -> SchemaError:

@@ -45,34 +45,41 @@ class Wanted:
 
     def check(self, names: Sequence[str]) -> list[str]:
         """The columns to read. Raises DataError for one too many, too few, or twice (D103 to D105)."""
-        seen: set[str] = set()
-        for position, name in enumerate(names, 1):
-            if name in seen:
-                raise DataError(
-                    "D105",
-                    f"column {position} has the name of an earlier one: {_names([name])}",
-                    "rename one of them",
-                )
-            seen.add(name)
+        seen = set(names)
         lacking = [name for name in self.needed if name not in seen and name not in self.optional]
         extra = [name for name in names if name not in self.needed and name not in self.ignored]
-        if len(lacking) == len(self.needed) > 0:
-            # without a header line these "names" would be somebody's values: they are not repeated
-            raise DataError(
-                "D104",
-                f"none of the {len(lacking)} declared columns is in the data",
-                "is there a header line, and is the delimiter that of data: csv: {delimiter: ...}?",
-            )
+        if 2 * len(lacking) > len(self.needed):
+            raise self._no_header(len(lacking))
         if lacking:
             also = f"; the data has {_names(extra)}, which the schema lacks" if extra else ""
             raise DataError(
                 "D104", f"the data lacks {_names(lacking)}{also}", "correct the schema or the data"
             )
+        if len(seen) < len(names):
+            raise _repeated(names)
         if extra:
-            raise DataError(
-                "D103", f"the schema lacks {_names(extra)}", "declare it, or mark it with type: drop"
-            )
+            fix = "declare it, or mark it with type: drop"
+            raise DataError("D103", f"the schema lacks {_names(extra)}", fix)
         return [name for name in self.needed if name in seen]
+
+    def _no_header(self, lacking: int) -> DataError:
+        # without a header line the "names" would be somebody's values: they are not repeated
+        found = len(self.needed) - lacking
+        share = f"{found} of the {len(self.needed)}" if found else f"none of the {len(self.needed)}"
+        return DataError(
+            "D104",
+            f"{share} declared columns {'is' if found < 2 else 'are'} in the data",
+            "is there a header line, and is the delimiter that of data: csv: {delimiter: ...}?",
+        )
+
+
+def _repeated(names: Sequence[str]) -> DataError:
+    first: dict[str, int] = {}
+    for position, name in enumerate(names, 1):
+        if first.setdefault(name, position) != position:
+            twice = f"columns {first[name]} and {position} have the same name"
+            return DataError("D105", f"{twice}: {_names([name])}", "rename one of them")
+    raise ValueError("no name is repeated")
 
 
 def _is_id(column: Column | None) -> bool:

@@ -62,10 +62,19 @@ def _read_column(
         except DoesNotFit as error:
             failures.append((name, part, error.misfit))
             return
+        except pa.ArrowException:
+            failures.append((name, part, _unreadable(part)))
+            return
         arrays.append(array)
         masks.append(mask)
     values[name] = np.concatenate(arrays) if len(arrays) > 1 else arrays[0]
     missing[name] = np.concatenate(masks) if len(masks) > 1 else masks[0]
+
+
+def _unreadable(part: Part) -> Misfit:
+    return Misfit(
+        "D119", np.arange(part.rows), "cells are damaged or of an unknown kind", "write the file again"
+    )
 
 
 def _failure(failures: list[tuple[str, Part, Misfit]]) -> DataError:
@@ -94,6 +103,8 @@ def _ids(name: str, found: Iterable[Part]) -> Array:
             texts = to_text(unpacked(part.columns[name]))
         except DoesNotFit as error:
             raise _failure([(name, part, error.misfit)]) from None
+        except pa.ArrowException:
+            raise _failure([(name, part, _unreadable(part))]) from None
         arrays.append(texts.to_numpy())
     return np.concatenate(arrays).astype(object) if len(arrays) > 1 else np.asarray(arrays[0], dtype=object)
 
