@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -115,7 +116,9 @@ def run_release(
         evaluation=found.as_json(),
         human=settings.human,
         form=settings.form,
+        internal={"run.json": _configuration(preview, settings, private)},
     )
+    ledger.record_release(model.id, bundle.bundle_id)
     verification = release.verify(bundle)
     progress("writing the bundle", 1.0)
     notices = tuple(notice.text for notice in account.notices)
@@ -129,6 +132,18 @@ class Private:
     synthetic: Table
     training: Table
     holdout: Table
+
+
+def _configuration(preview: Plan, settings: Settings, private: Private) -> dict[str, Any]:
+    """Internal: what was asked and how the rows were split."""
+    return {
+        "method": preview.method,
+        "rho": preview.cost.rho,
+        "holdout": settings.holdout,
+        "target": list(settings.target),
+        "training_rows": len(private.training),
+        "holdout_rows": len(private.holdout),
+    }
 
 
 def _sample(model: FittedModel, settings: Settings) -> Table:

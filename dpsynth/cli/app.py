@@ -42,7 +42,6 @@ VERBS = (
     produce.fit,
     produce.sample,
     review.audit,
-    produce.release,
     review.verify,
     produce.run,
     produce.demo,

@@ -96,7 +96,7 @@ def demo(
 ) -> Answer:
     """The main job on a bundled real table (RAND Health Insurance Experiment). Spends, on public data."""
     folder = _fresh(out)
-    account = ledger or folder.with_name(f"{folder.name}.ledger")
+    account = ledger or out.with_name(f"{out.name}.ledger")
     screen.say(demo_data.STORY)
     with demo_data.project() as project, screen.progress() as progress:
         outcome = pipeline.run(project, folder, ledger=account, progress=progress)

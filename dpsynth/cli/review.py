@@ -67,4 +67,4 @@ def verify(
 ) -> Answer:
     """Check a release offline: every file, the promise from its events, the rows against the schema."""
     found = release.verify(folder, ledger=ledger)
-    return Answer(found.as_json(), str(found))
+    return Answer(found.as_json(), found.words)

@@ -21,7 +21,7 @@ def outcome_data(outcome: Outcome) -> dict[str, Any]:
         "left": outcome.remaining.words,
         "verdict": outcome.suite.verdict,
         "headline": outcome.suite.headline,
-        "verified": str(outcome.verification),
+        "verified": outcome.verification.words,
         "notices": list(outcome.notices),
     }
 
@@ -43,19 +43,28 @@ def outcome_text(outcome: Outcome) -> str:
             f"{outcome.folder / 'internal' / 'report.html'} (handle like the source)\n"
             f"{outcome.rows} synthetic rows in {outcome.folder / 'public'}",
         ),
-        ("Verified", str(outcome.verification)),
+        ("Verified", outcome.verification.words),
     ]
     notices = "".join(f"note: {notice}\n" for notice in outcome.notices)
     return notices + "\n".join(_section(title, body) for title, body in sections)
 
 
 def usefulness(outcome: Outcome) -> str:
-    """Internal: synthetic rows against real ones."""
+    """Internal: synthetic rows against real ones, each beside the best that rows could reach."""
     found = outcome.evaluation
-    lines = [m.words for m in found.marginals]
+    lines = [
+        f"{m.ways}-way marginals: {m.error.value:.1%} of rows in a wrong cell (total variation); "
+        f"at best {m.redrawn.value:.1%}" + (f", knowing no pairs {m.independent:.1%}" if m.independent else "")
+        for m in found.marginals
+    ]
     if found.score is not None:
         lines.append(found.score.words(found.entity))
-    lines += [one.words for one in found.learned]
+    for one in found.learned:
+        score = one.scores[0]
+        lines.append(
+            f"predicting {one.target} ({one.model}, {score.measure}): trained on synthetic {score.synthetic.value:.3f}, "
+            f"on real {score.real.value:.3f}, guessing {score.guess:.3f}"
+        )
     return "\n".join(lines)
 
 
