@@ -18,7 +18,6 @@ against the ledger's owner.
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -33,7 +32,7 @@ from dpsynth.errors import BudgetError
 from dpsynth.privacy import events
 from dpsynth.privacy.accounting import Certificate
 from dpsynth.privacy.events import Charge, Event, External
-from dpsynth.privacy.ledger_book import FORMAT, AuditRecord, Book, RunRecord, Spending, charges_json
+from dpsynth.privacy.ledger_book import AuditRecord, Book, RunRecord, Spending, charges_json
 from dpsynth.privacy.ledger_chain import Entry, clean_text
 from dpsynth.privacy.ledger_filter import Filter, Plan, Remaining, Weight
 from dpsynth.privacy.ledger_journal import Journal, unknown_head
@@ -42,8 +41,8 @@ from dpsynth.privacy.ledger_opening import check_same, create
 from dpsynth.privacy.ledger_plan import checked_certificate, checked_plan, checked_unit, write_receipt
 from dpsynth.privacy.ledger_run import Account, Grant, Notice, Run
 from dpsynth.privacy.ledger_store import FileStore, MemoryStore, Store, no_ledger
-from dpsynth.privacy.ledger_words import Line, describe, refusal
-from dpsynth.privacy.receipt import NEIGHBOURS, Receipt, Total, Unit
+from dpsynth.privacy.ledger_words import Line, describe, export_json, refusal
+from dpsynth.privacy.receipt import Receipt, Total, Unit
 
 __all__ = [
     "Account",
@@ -310,19 +309,7 @@ class Ledger:
 
     def export(self) -> dict[str, Any]:
         """Everything but the secret key, as JSON: the promise, the totals and all entries."""
-        book = self._book()
-        opening = book.opening
-        return {
-            "format": FORMAT,
-            "dataset": opening.dataset,
-            "promise": asdict(opening.promise),
-            "unit": asdict(opening.unit),
-            "neighbours": NEIGHBOURS,
-            "spent": _finite(asdict(self.spent())),
-            "remaining": asdict(self.remaining()),
-            "head": self._journal.entries[-1].hash,
-            "entries": [entry.as_json() for entry in self._journal.entries],
-        }
+        return export_json(self._filter, self._book(), self._journal.entries)
 
     def close(self) -> None:
         """No more use of this handle. (No file stays open between calls.)"""
@@ -358,7 +345,7 @@ class Ledger:
         def decide(book: Book) -> Mapping[str, Any]:
             before[:] = book.spendings
             if not force and not self._filter.admits(before, planned, weight):
-                raise refusal(self._filter, book)
+                raise refusal(self._filter, book, weight)
             return body
 
         self._journal.append(kind, decide)
@@ -396,8 +383,3 @@ def _read(store: Store) -> Journal:
     journal = Journal(store)
     journal.refresh()
     return journal
-
-
-def _finite(numbers: dict[str, float]) -> dict[str, float | None]:
-    """JSON has no infinity: an overspent delta leaves no epsilon at all."""
-    return {name: number if math.isfinite(number) else None for name, number in numbers.items()}

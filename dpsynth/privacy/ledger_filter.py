@@ -131,6 +131,10 @@ class Filter:
     def mu_of(self, spending: Spending) -> float:
         return _dominating(spending.events, spending.d0)
 
+    def as_epsilon(self, weight: Weight) -> float:
+        """What a weight alone is worth as epsilon at the promised delta."""
+        return accounting.gaussian_epsilon(weight.mu, self.promise.delta)
+
     def overspent(self, spent: Sequence[Spending]) -> bool:
         """Whether the entries break the promise: only a release that was entered as a fact can do that."""
         return bool(spent) and self.total(spent).epsilon > self.promise.epsilon * (1 + 1e-9)

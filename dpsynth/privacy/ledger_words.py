@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from dpsynth.errors import BudgetError
-from dpsynth.privacy.ledger_book import Book, RunRecord
+from dpsynth.privacy.ledger_book import FORMAT, Book, RunRecord
 from dpsynth.privacy.ledger_chain import Entry
-from dpsynth.privacy.ledger_filter import Filter
+from dpsynth.privacy.ledger_filter import Filter, Remaining, Weight
+from dpsynth.privacy.receipt import NEIGHBOURS
 
 STATES = {
     None: "running, or crashed: counts as spent",
@@ -71,14 +75,41 @@ def _run_words(run: RunRecord) -> str:
     return f"run {run.id}, epsilon {run.budget.epsilon:g} at delta {run.budget.delta:g} by itself"
 
 
-def refusal(account: Filter, book: Book) -> BudgetError:
+def refusal(account: Filter, book: Book, weight: Weight) -> BudgetError:
     """Why a run is refused, what is left, and what would fit."""
     spent, left = account.total(book.spendings), account.remaining(book.spendings)
-    fits = f"ask for epsilon {left.epsilon:g} or less" if left.epsilon > 0 else "no further run can be made"
-    promise = account.promise
+    promise, asked = account.promise, account.as_epsilon(weight)
     return BudgetError(
         "B210",
         f"the run does not fit into what is left for {book.opening.dataset!r}: promised is epsilon "
-        f"{promise.epsilon:g} at delta {promise.delta:g}, used so far {spent.epsilon:.3g}; {left.words}",
-        f"{fits}; a larger promise to the same people is their owner's decision, not a new file",
+        f"{promise.epsilon:g} at delta {promise.delta:g}, used so far {spent.epsilon:.3g}, the run weighs as "
+        f"much as epsilon {asked:.3g}; {left.words}",
+        f"{_way_out(left, weight)}; a larger promise to the same people is their owner's decision",
     )
+
+
+def _way_out(left: Remaining, weight: Weight) -> str:
+    if left.epsilon <= 0:
+        return "no further run can be made"
+    if weight.d0 > left.slack and weight.mu <= left.mu:
+        return "ask for less additive delta (discovered values, other tools' releases)"
+    return f"ask for epsilon {left.epsilon:g} or less, or for what Ledger.affordable finds for this plan"
+
+
+def export_json(account: Filter, book: Book, entries: Sequence[Entry]) -> dict[str, Any]:
+    """Everything but the secret key, as JSON: the promise, the totals and all entries."""
+    opening = book.opening
+    spent, left = account.total(book.spendings), account.remaining(book.spendings)
+    # JSON has no infinity: an overspent delta leaves no epsilon at all.
+    epsilon = spent.epsilon if math.isfinite(spent.epsilon) else None
+    return {
+        "format": FORMAT,
+        "dataset": opening.dataset,
+        "promise": asdict(opening.promise),
+        "unit": asdict(opening.unit),
+        "neighbours": NEIGHBOURS,
+        "spent": {**asdict(spent), "epsilon": epsilon},
+        "remaining": asdict(left),
+        "head": entries[-1].hash,
+        "entries": [entry.as_json() for entry in entries],
+    }
