@@ -7,6 +7,7 @@ from attacks.suite import default_attacks, run_game, run_suite
 from attacks.threat import Attack, Candidates, Claim, Game, Rows, View
 
 __all__ = [
-    "INCONCLUSIVE", "LEAK", "NO_EVIDENCE", "VIOLATION", "Attack", "AttackResult", "Bound", "Candidates", "Claim",
-    "ControlResult", "Game", "Interval", "RateAt", "Rows", "SuiteResult", "View", "default_attacks", "run_game", "run_suite",
+    "INCONCLUSIVE", "LEAK", "NO_EVIDENCE", "VIOLATION", "Attack", "AttackResult", "Bound", "Candidates",
+    "Claim", "ControlResult", "Game", "Interval", "RateAt", "Rows", "SuiteResult", "View", "default_attacks",
+    "run_game", "run_suite",
 ]  # fmt: skip

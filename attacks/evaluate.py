@@ -16,6 +16,7 @@ from attacks.threat import Attack, Floats, Game, Mask
 EVERYONE = "everyone"
 _TOP_GUESSES = (0.01, 0.03, 0.1, 0.3)  # shares of the targets that are guessed "in"
 GUESSES = len(_TOP_GUESSES) + 1  # and one guess for every target
+_FOR_GROUPS = 0.2  # share of the family-wise error spent on groups
 FEWEST = 10  # fewest members and controls for which a number means anything
 
 
@@ -53,6 +54,7 @@ class AttackResult:
     adjusted_p: float
     bound: Bound | None
     scores: Floats
+    is_blind: bool = False  # gave every unit the same score: no test
 
     @property
     def label(self) -> str:
@@ -86,13 +88,21 @@ def measure(
     p = stats.permutation_p(part, member, draws, rng)
     return AttackResult(
         attack.name, attack.knows, group, int(member.sum()), int((~member).sum()), stats.auc(part, member),
-        game.claim.auc() if game.claim else None, rates, p, p, None, scores,
+        game.claim.auc() if game.claim else None, rates, p, p, None, scores, bool((part == part[0]).all()),
     )  # fmt: skip
 
 
 def adjusted(results: Sequence[AttackResult]) -> tuple[AttackResult, ...]:
-    """The same results with p-values that keep the family-wise error (Holm)."""
-    family = stats.holm([result.p_value for result in results])
+    """The same results with p-values that keep the family-wise error (Holm, a fifth of it for the groups)."""
+    whole = sum(result.group == EVERYONE for result in results)
+    parts = len(results) - whole
+
+    def weight(result: AttackResult) -> float:
+        if result.is_blind:
+            return 0.0
+        return (1.0 - _FOR_GROUPS) / whole if result.group == EVERYONE else _FOR_GROUPS / parts
+
+    family = stats.holm([result.p_value for result in results], [weight(result) for result in results])
     return tuple(replace(result, adjusted_p=p) for result, p in zip(results, family, strict=True))
 
 
@@ -107,8 +117,8 @@ def bound(
 ) -> Bound | None:
     """The best one-run lower bound on epsilon over the ways to guess; `alpha` is for one way of one attack.
 
-    `target`: units whose membership is a fair coin, up to `bias` in log odds. Ties are broken by chance, which
-    costs strength, never validity. None without targets.
+    `target`: units whose membership is a fair coin, up to `bias` in log odds. Ties are broken by chance,
+    which costs strength, never validity. None without targets.
     """
     m = int(target.sum())
     if m == 0:

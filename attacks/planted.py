@@ -73,7 +73,7 @@ def recoded(game: Game, rng: np.random.Generator) -> Game:
 
 
 def _in_style(rows: Rows, style: Rows, rng: np.random.Generator) -> Rows:
-    """The same cells with the values of random rows of `style` in the same cell; their own where there are none."""
+    """The same cells; values from random rows of `style` in the same cell, their own where there are none."""
     fine, hashes = rows.fine.copy(), rows.hashes.copy()
     for c, (cells, other) in enumerate(zip(rows.cells.columns, style.cells.columns, strict=True)):
         order = np.argsort(other, kind="stable")

@@ -1,4 +1,4 @@
-"""What the split between members and controls carries: a fair coin per target, and whether the files overlap."""
+"""What the split between members and controls carries: fair coins, and whether the files overlap."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def fair_targets(game: Game, rng: np.random.Generator) -> tuple[Mask, float]:
     """Targets whose membership is a fair coin, and how far from fair its log odds may be.
 
     Each unit of the larger side stays with such a probability, by a draw of its own, that both answers are
-    equally likely. With a declared hold-out coin that is exact; else the odds come from the two sizes, and the
-    bias returned covers their error (99.9 %, Clopper and Pearson).
+    equally likely. With a declared hold-out coin that is exact; else the odds come from the two sizes, and
+    the bias returned covers their error (99.9 %, Clopper and Pearson).
     """
     units = len(game.member)
     held_out = game.coin if game.coin is not None else game.controls / units
@@ -34,7 +34,7 @@ def fair_targets(game: Game, rng: np.random.Generator) -> tuple[Mask, float]:
 
 @dataclass(frozen=True)
 class Overlap:
-    """Share of the held-out units with a row that is also a member's, and the share that chance alone gives."""
+    """Share of the held-out units with a row that is also a member's, and what chance alone gives."""
 
     rate: float
     expected: float

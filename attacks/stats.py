@@ -143,7 +143,7 @@ def _permuted_p(weights: NDArray[np.int64], member: Mask, draws: int, rng: np.ra
 
 
 def _least_p(sums: NDArray[np.int64]) -> float:
-    """Rank of row 0 among all rows by (least p over the columns, then the sum of log p); small sums are evidence."""
+    """Rank of row 0 among all rows by least p over the columns, then by the sum of log p; small is evidence."""
     rows = len(sums)
     each = np.stack([np.searchsorted(np.sort(column), column, side="right") for column in sums.T], axis=1)
     least = each.min(axis=1)
@@ -173,12 +173,18 @@ def _cut(descending: Floats, k: int) -> float:
     return float(descending[start - 1])
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values with the family-wise error kept under any dependence (Holm 1979)."""
-    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+def holm(p_values: Sequence[float], weights: Sequence[float] | None = None) -> list[float]:
+    """Adjusted p-values with the family-wise error kept under any dependence (Holm 1979, with his weights).
+
+    A hypothesis of weight 0 is outside the family; its adjusted p-value is 1. Weights must not depend on who
+    is a member.
+    """
+    share = [1.0] * len(p_values) if weights is None else list(weights)
     adjusted = [1.0] * len(p_values)
-    running = 0.0
-    for position, i in enumerate(order):
-        running = max(running, min(1.0, (len(p_values) - position) * p_values[i]))
+    order = sorted((i for i, w in enumerate(share) if w > 0), key=lambda i: p_values[i] / share[i])
+    left, running = sum(share), 0.0
+    for i in order:
+        running = max(running, min(1.0, p_values[i] * left / share[i]))
         adjusted[i] = running
+        left -= share[i]
     return adjusted

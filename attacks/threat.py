@@ -7,9 +7,10 @@ permutation of members and controls an exact test of it, whatever the attack com
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from dpsynth.records import Records
 Floats = NDArray[np.float64]
 Index = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+T = TypeVar("T")
 Hashes = NDArray[np.uint64]
 
 
@@ -116,6 +118,15 @@ def hash_columns(columns: list[Hashes]) -> Hashes:
     return out
 
 
+def remembered(owner: object, what: str, compute: Callable[[], T]) -> T:
+    """A value kept with an immutable object, so that attacks share what several of them need."""
+    kept: dict[str, Any] = owner.__dict__.setdefault("_remembered", {})
+    if what not in kept:
+        kept[what] = compute()
+    value: T = kept[what]
+    return value
+
+
 @dataclass(frozen=True, eq=False)
 class Candidates:
     """All rows of all candidate units, in the order of their units.
@@ -167,6 +178,10 @@ class Candidates:
         number = np.cumsum(units) - 1
         return Candidates(self.rows.take(keep), number[self.unit[keep]].astype(np.int64), self.ordered)
 
+    def once(self, what: str, compute: Callable[[], T]) -> T:
+        """`compute`'s value, computed the first time that `what` is asked for."""
+        return remembered(self, what, compute)
+
     @cached_property
     def neighbour_distance(self) -> NDArray[np.uint16]:
         """Per row: distance to the closest row of any other candidate unit."""
@@ -193,6 +208,10 @@ class View:
         """Whether some row's values say more than its cells."""
         rows = self.candidates.rows
         return len(np.unique(rows.keys)) > len(np.unique(np.bitwise_xor.reduce(rows.cell_hashes, axis=1)))
+
+    def once(self, what: str, compute: Callable[[], T]) -> T:
+        """`compute`'s value, computed the first time that `what` is asked for."""
+        return remembered(self, what, compute)
 
     @cached_property
     def closest(self) -> NDArray[np.uint16]:

@@ -83,58 +83,52 @@ class _Case:
         if not failed:
             return None
         return (
-            f"Nothing can be concluded: a table that leaks nothing ({failed[0].name}) raised an alarm too, so the "
-            f"members and the held-out {self._people} differ by more than chance."
+            f"Nothing can be concluded: a table that leaks nothing ({failed[0].name}) raised an alarm too, so "
+            f"the members and the held-out {self._people} differ by more than chance."
         )
 
     def _violation(self) -> str | None:
         claim = self.game.claim
         if claim is None or not self.game.split_is_random:
             return None
-        proven = [
-            (a.bound.epsilon, a.name) for a in self.attacks if a.bound and a.bound.epsilon > claim.epsilon
-        ]
+        bounds = [(a.bound.epsilon, a.name) for a in self.attacks if a.bound]
+        proven = [(epsilon, name) for epsilon, name in bounds if epsilon > claim.epsilon]
         if not proven:
             return None
         epsilon, name = max(proven)
         return (
-            f"The table reveals more about the {self._people} in the training data than was promised: the attack "
-            f"'{name}' proves an epsilon of at least {epsilon:.2f} (99 % confidence, all attacks counted); the "
-            f"promise is {claim}."
+            f"The table reveals more about the {self._people} in the training data than was promised: the "
+            f"attack '{name}' proves an epsilon of at least {epsilon:.2f} (99 % confidence, all attacks "
+            f"counted); the promise is {claim}."
         )
 
     def _leak(self) -> str | None:
         worst = self._worst
         if worst.adjusted_p > ALPHA:
             return None
-        measure = (
-            f"No attack proves more than the promise ({self.game.claim}) allows."
-            if self.game.claim and self.game.split_is_random
-            else "Without a random split it cannot be measured against the promise."
-            if self.game.claim
-            else "No privacy was promised that it could be measured against."
-        )
-        drift = (
-            ""
-            if self.game.split_is_random
-            else " It may be drift between the files: the split is not random."
-        )
+        strength = _strength(worst, self.game.entity)
         return (
-            f"The table tells {self._people} of the training data from others: the attack '{worst.label}' sees it "
-            f"(p = {worst.adjusted_p:.2g}, all attacks counted); {_strength(worst, self.game.entity)}. {measure}{drift}"
+            f"The table tells {self._people} of the training data from others: the attack '{worst.label}' "
+            f"sees it (p = {worst.adjusted_p:.2g}, all attacks counted); {strength}. {self._against_claim()}"
         )
+
+    def _against_claim(self) -> str:
+        if not self.game.split_is_random:
+            return "It may be drift between the files: the split is not known to be random."
+        if self.game.claim is None:
+            return "No privacy was promised that it could be measured against."
+        return f"No attack proves more than the promise ({self.game.claim}) allows."
 
     def _missed(self) -> str | None:
         missed = [c for c in self.controls if c.kind == "positive" and not c.passed]
         if not missed:
             return None
         share = self.smallest_share
-        able = (
-            f"the smallest copied share they see is {percent(share)}" if share else "they see no planted copy"
-        )
+        able = f"the smallest copied share they see is {percent(share)}" if share else "they see no copy"
         return (
-            f"Nothing can be concluded: the attacks did not see a planted {missed[0].name}, with {self.game.controls:,} "
-            f"held-out {self._people}; {able}. Hold out more, or accept to see no less than that."
+            f"Nothing can be concluded: with {self.game.controls:,} held-out {self._people} the attacks did "
+            f"not see a planted {missed[0].name}; {able}. Hold out more, or say that this is enough "
+            "(must_see)."
         )
 
     def _overlapping(self) -> str | None:
@@ -146,15 +140,15 @@ class _Case:
         names = len({attack.name for attack in self.attacks})
         seen = percent(self.smallest_share) if self.smallest_share else "no share"
         return (
-            f"None of {names} attacks told the {self.game.members:,} {self._people} of the training data from the "
-            f"{self.game.controls:,} held out. They would have seen copies of {seen} of the rows; a reversible "
-            "recoding of every row they would not. This is no proof of privacy."
+            f"None of {names} attacks told the {self.game.members:,} {self._people} of the training data "
+            f"from the {self.game.controls:,} held out. They would have seen copies of {seen} of the rows; "
+            "a reversible recoding of every row they would not. This is no proof of privacy."
         )
 
     def _both(self) -> str:
         return (
-            f"{percent(self.overlap.rate)} of the held-out {self._people} have a row that is also a member's, where "
-            f"chance gives {percent(self.overlap.expected)}"
+            f"{percent(self.overlap.rate)} of the held-out {self._people} have a row that is also a "
+            f"member's, where chance gives {percent(self.overlap.expected)}"
         )
 
     def warnings(self) -> tuple[str, ...]:
@@ -163,10 +157,9 @@ class _Case:
         if not any(attack.group.startswith("most isolated") for attack in self.attacks):
             found.append(f"too few {self._people} to look at the most isolated 5 % by themselves")
         if self.game.controls < 1_000:
-            lowest = percent(10 / self.game.controls)
             found.append(
-                f"{self.game.controls:,} held-out {self._people} carry no true-positive rate at false-positive rates "
-                f"below {lowest}"
+                f"{self.game.controls:,} held-out {self._people} are too few for true-positive rates at "
+                f"false-positive rates below {percent(10 / self.game.controls)}"
             )
         return tuple(found)
 

@@ -1,8 +1,9 @@
 """Exact and one-mismatch joins of the candidates' rows with the synthetic rows.
 
-A match says little where many real rows are alike, so it is set against how many *other* candidates' rows
-match: ``log((s + 1/2) / (c + 1/2))`` with s synthetic and c other candidates' rows that match, after scaling
-c to the synthetic table's size.
+A match says little where rows are common. How likely a match was is learnt from all candidates, members or
+not: a logistic regression of "some synthetic row matches" on how crowded the row's neighbourhood is, among
+the synthetic rows and among other people's rows. The score is the surprise: ``-log p`` of a match that had
+probability p, plus the log of how often it matches; a row without a match scores 0, below every match.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attacks.threat import Candidates, Floats, Hashes, Index, View
+from attacks.threat import Candidates, Floats, Hashes, Index, Mask, Rows, View
+
+_RIDGE = 1e-3
+_NEWTON_STEPS = 25
 
 
 @dataclass(frozen=True)
 class Join:
-    """Matches on the values as given (`cells` false) or on the schema's cells; up to `mismatches` (0 or 1)."""
+    """Matches on the schema's cells, or on the values as given; with up to `mismatches` (0 or 1)."""
 
     name: str
     knows: str
@@ -28,16 +32,39 @@ class Join:
             raise ValueError("joins allow no or one mismatch")
 
     def __call__(self, view: View, rng: np.random.Generator) -> Floats:
-        candidates = view.candidates
-        own, other = _hashes(candidates.rows, self.cells), _hashes(view.synthetic, self.cells)
-        synthetic, real = matches(own, other, self.mismatches), matches(own, own, self.mismatches)
-        real = real - _within_unit(candidates, own, self.mismatches)
-        expected = real * (len(other) / max(1, len(own) - len(own) / candidates.units))
-        return candidates.best(np.log(synthetic + 0.5) - np.log(expected + 0.5))
+        exact, near = against_synthetic(view, self.cells)
+        others, others_near = against_others(view.candidates, self.cells)
+        found, around = (exact, near - exact) if self.mismatches == 0 else (near, None)
+        crowd = [others, others_near] if around is None else [around, others, others_near]
+        chance = chances(found > 0, np.log1p(np.stack(crowd, axis=1)))
+        surprise = np.log(np.maximum(found, 1)) - np.log(chance)
+        return view.candidates.best(np.where(found > 0, surprise, 0.0))
 
 
-def _hashes(rows: object, cells: bool) -> Hashes:
-    return rows.cell_hashes if cells else rows.hashes  # type: ignore[attr-defined,no-any-return]
+def against_synthetic(view: View, cells: bool) -> tuple[Index, Index]:
+    """Per row of the candidates: synthetic rows that equal it, and that do but for one column at most."""
+    return view.once(
+        f"joins {cells}", lambda: _both(_hashes(view.candidates.rows, cells), _hashes(view.synthetic, cells))
+    )
+
+
+def against_others(candidates: Candidates, cells: bool) -> tuple[Index, Index]:
+    """The same against the rows of other candidate units."""
+
+    def count() -> tuple[Index, Index]:
+        own = _hashes(candidates.rows, cells)
+        exact, near = _both(own, own)
+        return exact - within_unit(candidates, own, 0), near - within_unit(candidates, own, 1)
+
+    return candidates.once(f"joins {cells}", count)
+
+
+def _hashes(rows: Rows, cells: bool) -> Hashes:
+    return rows.cell_hashes if cells else rows.hashes
+
+
+def _both(left: Hashes, right: Hashes) -> tuple[Index, Index]:
+    return matches(left, right, 0), matches(left, right, 1)
 
 
 def matches(left: Hashes, right: Hashes, mismatches: int = 0) -> Index:
@@ -63,12 +90,9 @@ def _count(keys: Hashes, among: Hashes) -> Index:
     return np.where(values[place] == keys, counts[place], 0).astype(np.int64)
 
 
-def _within_unit(candidates: Candidates, hashes: Hashes, mismatches: int) -> Index:
-    """How many rows of its own unit (itself included) each row matches."""
-    rows = len(hashes)
-    if candidates.units == rows:
-        return np.ones(rows, np.int64)
-    found = np.ones(rows, np.int64)
+def within_unit(candidates: Candidates, hashes: Hashes, mismatches: int) -> Index:
+    """How many rows of its own unit, itself included, each row matches."""
+    found = np.ones(len(hashes), np.int64)
     longest = int((candidates.last - candidates.first).max())
     for gap in range(1, longest):
         pair = candidates.unit[gap:] == candidates.unit[:-gap]
@@ -76,3 +100,26 @@ def _within_unit(candidates: Candidates, hashes: Hashes, mismatches: int) -> Ind
         found[gap:] += alike
         found[:-gap] += alike
     return found
+
+
+def chances(happened: Mask, covariates: Floats) -> Floats:
+    """Fitted probabilities of a ridge logistic regression with intercept, by Newton's method, shape (n,)."""
+    design = np.column_stack([np.ones(len(happened)), covariates])
+    rate = (happened.sum() + 0.5) / (len(happened) + 1.0)
+    weights = np.zeros(design.shape[1])
+    weights[0] = np.log(rate / (1.0 - rate))
+    ridge = _RIDGE * len(happened) * np.diag([0.0] + [1.0] * covariates.shape[1])
+    ridge[0, 0] = 1e-9
+    for _ in range(_NEWTON_STEPS):
+        chance = _logistic(design @ weights)
+        gradient = design.T @ (happened - chance) - ridge @ weights
+        curvature = (design * (chance * (1.0 - chance))[:, None]).T @ design + ridge
+        step = np.linalg.solve(curvature, gradient)
+        weights = weights + step / max(1.0, float(np.abs(step).max()))
+        if np.abs(step).max() < 1e-6:
+            break
+    return _logistic(design @ weights)
+
+
+def _logistic(values: Floats) -> Floats:
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(values, -30.0, 30.0))))

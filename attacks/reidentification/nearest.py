@@ -24,9 +24,9 @@ class ClosestRecord:
 
 @dataclass(frozen=True)
 class CloserThanPeople:
-    """How much closer a synthetic row comes to the target than anybody else's row does: log ratio of distances.
+    """How much closer a synthetic row comes to the target than anybody else's row does.
 
-    A small distance means little in a crowd. The best row of the unit counts.
+    The log ratio of the two distances: a small one means little in a crowd. The unit's best row counts.
     """
 
     name: str = "closer than people"
