@@ -17,7 +17,7 @@ from dpsynth.errors import BudgetError
 from dpsynth.privacy.calibration import Plan, calibrate_with
 from dpsynth.privacy.curves import Attacker, TradeOff, attacker_table, privacy_profile, trade_off
 from dpsynth.privacy.domination import dominating_gaussian
-from dpsynth.privacy.events import DiscreteLaplace, DpSgd, Event, External, PureDp, ZcdpGrant, flatten
+from dpsynth.privacy.events import DiscreteLaplace, Event, External, PureDp, flatten
 from dpsynth.privacy.filters import event_mu, gdp_mu, zcdp_rho
 from dpsynth.privacy.gaussian import gaussian_delta, gaussian_epsilon, gaussian_mu
 from dpsynth.privacy.pld import loss_of
@@ -84,15 +84,6 @@ def _zcdp(events: Sequence[Event], delta: float) -> float:
     return zcdp_epsilon(math.fsum(event_rho(event) for event in events), delta)
 
 
-def _rdp(events: Sequence[Event], delta: float) -> float:
-    kinds = {type(event) for event in flatten(events)}
-    if not {DpSgd, ZcdpGrant} <= kinds:
-        raise Unpriceable(
-            "Renyi DP is asked only where neither a privacy-loss distribution nor zCDP covers the plan"
-        )
-    return rdp_epsilon(events, delta)
-
-
 def _pure(events: Sequence[Event], delta: float) -> float:
     return math.fsum(_pure_epsilon(event) for event in flatten(events))
 
@@ -115,11 +106,13 @@ ACCOUNTANTS: Mapping[str, Accountant] = {
         "privacy-loss distributions of dominating pairs compose (Zhu, Dong and Wang 2022)", _pld
     ),
     "zcdp": Accountant("zCDP composes; conversion of Canonne, Kamath and Steinke 2020", _zcdp),
-    "rdp": Accountant(
-        "Renyi DP composes (Mironov 2017); conversion of Canonne, Kamath and Steinke 2020", _rdp
-    ),
     "pure": Accountant("pure DP adds up (Dwork, McSherry, Nissim and Smith 2006)", _pure),
+    "rdp": Accountant(
+        "Renyi DP composes (Mironov 2017); conversion of Canonne, Kamath and Steinke 2020", rdp_epsilon
+    ),
 }
+LAST_RESORT = "rdp"
+"""Slow, never the smallest: asked only when no other accountant covers the plan (a zCDP grant with DP-SGD)."""
 
 
 def certify(events: Sequence[Event], delta: float) -> Certificate:
@@ -136,6 +129,8 @@ def certify(events: Sequence[Event], delta: float) -> Certificate:
     rest = (delta - lost) / (1 - lost)
     best: Certificate | None = None
     for name, accountant in ACCOUNTANTS.items():
+        if name == LAST_RESORT and best is not None:
+            continue
         try:
             epsilon = accountant.epsilon(events, rest)
         except Unpriceable:

@@ -21,9 +21,10 @@ from scipy import special
 
 from dpsynth.errors import BudgetError
 from dpsynth.privacy.events import Composed, DiscreteGaussian, Event, GdpGrant, ZcdpGrant, flatten
-from dpsynth.privacy.gaussian import MIN_SIGMA, SAFETY, Floats
+from dpsynth.privacy.gaussian import SAFETY, Floats
 from dpsynth.privacy.lattice import Profile
 from dpsynth.privacy.pld import Loss, loss_of
+from dpsynth.privacy.small_noise import has_own_curve
 from dpsynth.privacy.zcdp import event_rho, zcdp_deltas
 
 GRID = 600
@@ -75,7 +76,7 @@ def _one_side(epsilons: Floats, deltas: Floats, d0: float) -> float:
 
 
 def _closed_form(event: Event) -> bool:
-    return isinstance(event, GdpGrant) or (isinstance(event, DiscreteGaussian) and event.sigma >= MIN_SIGMA)
+    return isinstance(event, GdpGrant) or (isinstance(event, DiscreteGaussian) and not has_own_curve(event))
 
 
 def _loss_mu(loss: Loss, d0: float) -> float:

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -77,13 +78,13 @@ def gaussian_mu(epsilon: float, delta: float) -> float:
     """The largest mu with gaussian_delta(mu, epsilon) <= delta, rounded down by less than 1e-9 of itself."""
     if not (epsilon >= 0 and 0 < delta < 1):
         raise ValueError("epsilon is not negative and delta lies in (0, 1)")
-    high = 1.0
+    low = high = 1.0
     while gaussian_delta(high, epsilon) <= delta:
         high *= 2
-    root = float(
-        optimize.brentq(lambda mu: gaussian_delta(mu, epsilon) - delta, 1e-12, high, xtol=1e-15, rtol=1e-13)
-    )
-    mu = root
+    while gaussian_delta(low, epsilon) > delta:
+        low /= 2
+    excess = partial(_excess, lambda mu: gaussian_delta(mu, epsilon), math.log(delta))
+    mu = float(optimize.brentq(excess, low, high, xtol=1e-15, rtol=1e-13))
     while gaussian_delta(mu, epsilon) > delta:
         mu *= 1 - 1e-12
     return mu
@@ -103,16 +104,17 @@ def solve_epsilon(profile: Callable[[float], float], delta: float, start: float 
         low, high = high, high * 2
         if high > LARGEST_EPSILON:
             return math.inf
-    goal = math.log(delta)
-
-    def excess(epsilon: float) -> float:
-        return math.log(max(profile(epsilon), 1e-320)) - goal
-
-    root = float(optimize.brentq(excess, low, high, xtol=1e-13, rtol=1e-11))
+    root = float(
+        optimize.brentq(partial(_excess, profile, math.log(delta)), low, high, xtol=1e-13, rtol=1e-11)
+    )
     step = max(root * 1e-11, 1e-15)
     while profile(root) > delta:
         root, step = root + step, step * 2
     return root
+
+
+def _excess(profile: Callable[[float], float], goal: float, at: float) -> float:
+    return math.log(max(profile(at), 1e-320)) - goal
 
 
 def discrete_gaussian_mu(sigma: float, sensitivity: int) -> float:

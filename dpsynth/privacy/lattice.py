@@ -19,8 +19,8 @@ from typing import TypeAlias
 import numpy as np
 from scipy import fft
 
-from dpsynth.errors import CapacityError
 from dpsynth.privacy.gaussian import Floats, gaussian_deltas
+from dpsynth.privacy.zcdp import Unpriceable
 
 MAX_POINTS = 4_000_000
 """A lattice beyond this would take gigabytes: refused, never coarsened silently."""
@@ -209,8 +209,4 @@ def trimmed(atoms: Atoms) -> Atoms:
 
 def check_points(points: int) -> None:
     if points > MAX_POINTS:
-        raise CapacityError(
-            "C301",
-            f"pricing this plan takes a lattice of {points:.2g} points",
-            "use fewer steps or larger noise",
-        )
+        raise Unpriceable(f"this privacy-loss distribution takes a lattice of {points:.2g} points")

@@ -30,9 +30,9 @@ from dpsynth.privacy.events import (
     PureDp,
     flatten,
 )
-from dpsynth.privacy.gaussian import MIN_SIGMA, Floats, discrete_gaussian_mu, gaussian_deltas, solve_epsilon
+from dpsynth.privacy.gaussian import Floats, discrete_gaussian_mu, gaussian_deltas, solve_epsilon
 from dpsynth.privacy.lattice import TAIL, Atoms, Profile, connect_dots, convolve, nothing, power, regrid
-from dpsynth.privacy.small_noise import small_noise_atoms
+from dpsynth.privacy.small_noise import has_own_curve, small_noise_atoms
 from dpsynth.privacy.zcdp import Unpriceable, failure
 
 MAX_GROUP = 16
@@ -100,7 +100,7 @@ def _joint(groups: Sequence[Atoms], step: float) -> Atoms:
 def _gaussian_part(event: Event) -> float:
     """mu of what is exactly or nearly Gaussian; 0 for what goes onto the lattice."""
     match event:
-        case DiscreteGaussian(sigma, k, count) if sigma >= MIN_SIGMA:
+        case DiscreteGaussian(sigma, k, count) if not has_own_curve(event):
             return discrete_gaussian_mu(sigma, k) * math.sqrt(count)
         case PartitionSelection(noise, _):
             return _gaussian_part(noise)
@@ -171,11 +171,11 @@ def _pure(parts: Sequence[Event]) -> list[_Pair]:
 
 
 def _small_noise(parts: Sequence[Event]) -> list[_Pair]:
-    """Discrete Gaussians of scale below 1, by their own curves."""
+    """Discrete Gaussians of small scale, by their own curves."""
     pairs = []
     for part in parts:
         part = part.noise if isinstance(part, PartitionSelection) else part
-        if isinstance(part, DiscreteGaussian) and part.sigma < MIN_SIGMA:
+        if isinstance(part, DiscreteGaussian) and has_own_curve(part):
             atoms = power(small_noise_atoms(part.sigma, part.sensitivity), part.count)
             pairs.append((atoms, atoms))
     return pairs
