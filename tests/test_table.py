@@ -16,7 +16,7 @@ import pytest
 
 from dpsynth.errors import DataError
 from dpsynth.schema import CsvFormat, Schema, UnitSpec
-from dpsynth.table import Table, read_table, write_table
+from dpsynth.table import Table, misfits, read_table, write_table
 
 COLUMNS: dict[str, Any] = {
     "pid": {"type": "id", "format": "P-####"},
@@ -239,6 +239,47 @@ def test_what_does_not_fit_is_named_and_not_quoted(
     assert "QQQ" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_every_column_that_does_not_fit_is_counted(tmp_path: Path) -> None:
+    text = HEADER + "p,777,2,A,true,2015-01-01\n,3,2,QQQ,maybe,2015-01-01\np,x,2,QQQ,true,2015-01-01\n"
+    found = misfits(written(tmp_path, text), schema())
+    assert [error.code for error in found] == ["DPS-D111", "DPS-D115", "DPS-D116", "DPS-D118"]
+    assert "and 1 more line" in str(found[1])
+    assert "QQQ" not in " ".join(map(str, found))
+    assert misfits(written(tmp_path, HEADER + ROWS), schema()) == []
+    assert [error.code for error in misfits(written(tmp_path, ""), schema())] == ["DPS-D102"]
+
+
+class Stream:
+    """A table of another library: its columns as an Arrow stream, texts as views."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.table.__arrow_c_stream__(requested_schema)
+
+
+def test_tables_of_other_libraries() -> None:
+    table = pa.Table.from_pandas(frames()["plain"], preserve_index=False)
+    plan = table.column("plan").cast(pa.string()).cast(pa.string_view())
+    check(read_table(Stream(table.set_column(table.column_names.index("plan"), "plan", plan)), schema()))
+
+
+def test_several_csv_files(tmp_path: Path) -> None:
+    form = CsvFormat(delimiter=";", decimal=",")
+    text = (HEADER + ROWS).replace("Ä;ß", '"Ä;ß"').replace(",", ";").replace(".", ",")
+    lines = text.splitlines(keepends=True)
+    files = [
+        written(tmp_path, lines[0] + "".join(rows), name)
+        for rows, name in [(lines[1:3], "a.csv"), (lines[3:], "b.csv")]
+    ]
+    check(read_table(files, schema(form)))
+    check(read_table(tmp_path / "?.csv", schema(form)))
+    written(tmp_path, lines[0] + "p;x;1;A;1;2015-01-01\n", "b.csv")
+    with pytest.raises(DataError, match=r"column 'age', line 2 of b\.csv: not a number"):
+        read_table(files, schema(form))
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:

@@ -79,13 +79,13 @@ def unpacked(raw: Arrow) -> Arrow:
     array = raw
     if pa.types.is_dictionary(array.type):
         array = array.cast(array.type.value_type)
-    if pa.types.is_null(array.type):
-        array = array.cast(pa.string())
+    if pa.types.is_null(array.type) or pa.types.is_string_view(array.type):
+        array = array.cast(pa.large_string())
     return pc.utf8_trim_whitespace(array) if is_text(array.type) else array
 
 
 def is_text(kind: Any) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def missing_mask(array: Arrow, markers: Sequence[str]) -> Mask:

@@ -32,7 +32,9 @@ def read_csv(path: Path, form: CsvFormat, wanted: Wanted) -> Part:
     table = _parse(data, form, names, lines, read)
     if table.num_rows == 0:
         raise DataError("D102", "the file has a header and no rows", "is it the right file?")
-    return Part({name: table[name] for name in read}, table.num_rows, lambda row: _place(data, form, row))
+    return Part(
+        {name: table[name] for name in read}, table.num_rows, lambda row: _place(data, form, row), form
+    )
 
 
 def read_header(path: Path, form: CsvFormat) -> list[str]:

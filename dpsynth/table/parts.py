@@ -8,7 +8,7 @@ from typing import Any
 
 from dpsynth.columns import Column, DropColumn, IdColumn
 from dpsynth.errors import DataError
-from dpsynth.schema import Schema
+from dpsynth.schema import CsvFormat, Schema
 
 Arrow = Any
 """A pyarrow.ChunkedArray."""
@@ -21,6 +21,8 @@ class Part:
     columns: Mapping[str, Arrow]
     rows: int
     place: Callable[[int], str]
+    form: CsvFormat | None = None
+    """How its texts write numbers, where they come from a csv file."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,48 +28,89 @@ def read_table(
     columns (somebody's synthetic rows); its `units` are then None. Raises DataError (D1xx) with column and
     line of the first cell that does not fit and how many more there are; never quotes a cell.
     """
-    markers = tuple(schema.missing_values if missing_values is None else missing_values)
-    wanted = Wanted.of(schema, require_unit)
-    found = list(parts(source, schema.csv, wanted))
-    style = Style(markers, schema.csv if isinstance(source, str) or hasattr(source, "__fspath__") else None)
-    values: dict[str, Array] = {}
-    missing: dict[str, NDArray[np.bool_]] = {}
-    failures: list[tuple[str, Part, Misfit]] = []
-    for name, column in schema.modelled.items():
-        _read_column(name, column, found, style, values, missing, failures)
+    reading = _Reading.of(source, schema, missing_values, require_unit)
+    values, missing, failures = reading.columns()
     if failures:
         raise _failure(failures)
-    ids = {
-        name: _ids(name, found) for name in wanted.needed if name not in schema.modelled and _has(found, name)
-    }
-    units, labels = _units(schema, ids, found, markers)
+    ids = reading.ids()
+    units, labels = _units(schema, ids, reading.found, reading.markers)
     values.update({name: array for name, array in ids.items() if name in schema.columns})
     return Table(schema, values, missing, units, labels)
 
 
-def _read_column(
-    name: str,
-    column: Modelled,
-    found: Iterable[Part],
-    style: Style,
-    values: dict[str, Array],
-    missing: dict[str, NDArray[np.bool_]],
-    failures: list[tuple[str, Part, Misfit]],
-) -> None:
-    arrays, masks = [], []
-    for part in found:
+def misfits(
+    source: Source, schema: Schema, *, missing_values: Sequence[str] | None = None, require_unit: bool = True
+) -> list[DataError]:
+    """Everything that `read_table` would refuse, one error per column; empty when all rows fit."""
+    try:
+        reading = _Reading.of(source, schema, missing_values, require_unit)
+    except DataError as error:
+        return [error]
+    _, _, failures = reading.columns()
+    errors = [_failure([failure]) for failure in failures]
+    try:
+        _units(schema, reading.ids(), reading.found, reading.markers)
+    except DataError as error:
+        errors.append(error)
+    return errors
+
+
+Failure = tuple[str, Part, Misfit]
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """The parts of one source, and what they are read as."""
+
+    schema: Schema
+    markers: tuple[str, ...]
+    wanted: Wanted
+    found: list[Part]
+
+    @classmethod
+    def of(
+        cls, source: Source, schema: Schema, missing_values: Sequence[str] | None, require_unit: bool
+    ) -> _Reading:
+        markers = tuple(schema.missing_values if missing_values is None else missing_values)
+        wanted = Wanted.of(schema, require_unit)
+        return cls(schema, markers, wanted, list(parts(source, schema.csv, wanted)))
+
+    def columns(self) -> tuple[dict[str, Array], dict[str, NDArray[np.bool_]], list[Failure]]:
+        """Values and missing masks of the columns that fit, and why the others do not."""
+        values: dict[str, Array] = {}
+        missing: dict[str, NDArray[np.bool_]] = {}
+        failures: list[Failure] = []
+        for name, column in self.schema.modelled.items():
+            read = [self._cells(name, column, part) for part in self.found]
+            bad = [
+                (name, part, cells)
+                for part, cells in zip(self.found, read, strict=True)
+                if isinstance(cells, Misfit)
+            ]
+            good = [cells for cells in read if not isinstance(cells, Misfit)]
+            if bad:
+                failures.append(bad[0])
+            else:
+                values[name] = _joined([array for array, _ in good])
+                missing[name] = _joined([mask for _, mask in good])
+        return values, missing, failures
+
+    def _cells(self, name: str, column: Modelled, part: Part) -> tuple[Array, NDArray[np.bool_]] | Misfit:
         try:
-            array, mask = coerce(column, part.columns[name], style)
+            return coerce(column, part.columns[name], Style(self.markers, part.form))
         except DoesNotFit as error:
-            failures.append((name, part, error.misfit))
-            return
+            return error.misfit
         except pa.ArrowException:
-            failures.append((name, part, _unreadable(part)))
-            return
-        arrays.append(array)
-        masks.append(mask)
-    values[name] = np.concatenate(arrays) if len(arrays) > 1 else arrays[0]
-    missing[name] = np.concatenate(masks) if len(masks) > 1 else masks[0]
+            return _unreadable(part)
+
+    def ids(self) -> dict[str, Array]:
+        """Texts of the columns that are not modelled, by name."""
+        names = [name for name in self.wanted.needed if name not in self.schema.modelled]
+        return {name: _ids(name, self.found) for name in names if _has(self.found, name)}
+
+
+def _joined(arrays: list[Array]) -> Array:
+    return np.concatenate(arrays) if len(arrays) > 1 else arrays[0]
 
 
 def _unreadable(part: Part) -> Misfit:
@@ -77,7 +119,7 @@ def _unreadable(part: Part) -> Misfit:
     )
 
 
-def _failure(failures: list[tuple[str, Part, Misfit]]) -> DataError:
+def _failure(failures: list[Failure]) -> DataError:
     name, part, misfit = failures[0]
     count = len(misfit.rows)
     more = f" (and {count - 1} more {'line' if count == 2 else 'lines'})" if count > 1 else ""
@@ -106,7 +148,7 @@ def _ids(name: str, found: Iterable[Part]) -> Array:
         except pa.ArrowException:
             raise _failure([(name, part, _unreadable(part))]) from None
         arrays.append(texts.to_numpy())
-    return np.concatenate(arrays).astype(object) if len(arrays) > 1 else np.asarray(arrays[0], dtype=object)
+    return _joined(arrays).astype(object)
 
 
 def _units(

@@ -93,7 +93,7 @@ def _from_files(files: list[Path], form: CsvFormat, wanted: Wanted) -> Iterator[
 def _from_file(file: Path, form: CsvFormat, wanted: Wanted, name: str) -> Part:
     if _is(file, _CSV):
         part = read_csv(file, form, wanted)
-        return Part(part.columns, part.rows, lambda row: part.place(row) + name)
+        return Part(part.columns, part.rows, lambda row: part.place(row) + name, form)
     if _is(file, _PARQUET):
         return _from_arrow(_read_parquet(file, wanted), wanted, name)
     raise DataError(
