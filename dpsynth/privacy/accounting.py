@@ -112,7 +112,7 @@ ACCOUNTANTS: Mapping[str, Accountant] = {
     ),
 }
 LAST_RESORT = "rdp"
-"""Slow, never the smallest: asked only when no other accountant covers the plan (a zCDP grant with DP-SGD)."""
+"""Slow, never the smallest: asked only when nothing else covers the plan (a zCDP grant beside DP-SGD)."""
 
 
 def certify(events: Sequence[Event], delta: float) -> Certificate:
