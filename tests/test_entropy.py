@@ -33,6 +33,9 @@ stream.bytes(10)
 if lie:                                     # a stream that does not notice a fork
     entropy._streams.clear()
     entropy.os.getpid = lambda: stream._pid
+if how == "pid":                            # the child's id is one that the stream has seen before
+    entropy.os.getpid = lambda: stream._pid
+    how = "python"
 libc = ctypes.PyDLL(None)
 fork = os.fork if how == "python" else libc.fork          # C code forks without telling Python
 if how == "locked":
@@ -64,7 +67,7 @@ def family(how: str, lie: bool = False) -> list[str]:
 
 
 @needs_fork
-@pytest.mark.parametrize("how", ["python", "c", "locked"])
+@pytest.mark.parametrize("how", ["python", "c", "locked", "pid"])
 def test_forked_children_never_draw_the_same_bytes(how: str) -> None:
     assert len(set(family(how))) == 3
 
@@ -143,6 +146,17 @@ def test_threads_share_a_stream_without_sharing_words() -> None:
         thread.join()
     words = np.concatenate(drawn)
     assert len(words) == len(np.unique(words)) == 200_000
+
+
+def test_one_thread_draws_at_a_time() -> None:
+    stream = Stream()
+    thread = threading.Thread(target=stream.bytes, args=(8,))
+    with stream._lock:
+        thread.start()
+        thread.join(timeout=0.2)
+        assert thread.is_alive()
+    thread.join(timeout=60)
+    assert not thread.is_alive()
 
 
 def test_keys_are_renewed(monkeypatch: pytest.MonkeyPatch) -> None:

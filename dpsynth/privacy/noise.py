@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -207,25 +207,34 @@ def _ladder(law: _Law, bits: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
     A uniform of prefix v is at or above rung j surely if high[j] <= v, and below it surely if low[j] > v.
     The ladder ends where less than 2**-bits remains: its last `high` is at least 2**bits, and a uniform
-    in the tail is undecided, hence looked at again on a longer ladder. Weights follow from
-    w[k+1] = w[k] d[k], d[k+1] = d[k] c, rounded down for the lower bound and up (`_up`) for the upper.
+    in the tail is undecided, hence looked at again on a longer ladder.
     """
     unit = bits + 96
+    size = 1 << law.block_bits
+    sums, sums_up = [1 << unit], [1 << unit]
+    for weight, weight_up, rest_up in _weights(law, unit):
+        if 2 * size * rest_up << (bits + 8) < sums[-1]:
+            break
+        sums.append(sums[-1] + 2 * size * weight)
+        sums_up.append(sums_up[-1] + 2 * size * weight_up)
+    total, total_up = sums[-1], sums_up[-1] + 2 * size * rest_up
+    return tuple((s << bits) // total_up for s in sums), tuple(-((-s << bits) // total) for s in sums_up)
+
+
+def _weights(law: _Law, unit: int) -> Iterator[tuple[int, int, int]]:
+    """Of each block, in units of 2**-unit: bounds of exp(-g(its start)); one above it and all later ones.
+
+    w[k+1] = w[k] d[k] and d[k+1] = d[k] c, rounded down for one bound and up (`_up`) for the other. The
+    ratios d only fall, so that the rest is at most a geometric series.
+    """
     one = 1 << unit
     size = 1 << law.block_bits
     exponents = law.rise(0, 1), law.rise(1, size), 2 * law.quadratic * size * size
     (w, d, c), (w_up, d_up, c_up) = zip(*(exp_bounds(e, unit) for e in exponents), strict=True)
-    sums, sums_up = [one], [one]
     while True:
-        tail_up = 2 * size * w_up * one // (one - d_up) + 1  # ratios only fall: at most a geometric series
-        if tail_up << (bits + 8) < sums[-1]:
-            break
-        sums.append(sums[-1] + 2 * size * w)
-        sums_up.append(sums_up[-1] + 2 * size * w_up)
+        yield w, w_up, w_up * one // (one - d_up) + 1
         w, w_up = w * d >> unit, _shift_up(w_up * d_up, unit)
         d, d_up = d * c >> unit, _shift_up(d_up * c_up, unit)
-    total, total_up = sums[-1], sums_up[-1] + tail_up
-    return tuple((s << bits) // total_up for s in sums), tuple(-((-s << bits) // total) for s in sums_up)
 
 
 def _heads(gamma: Floats, exact: Callable[[int], Fraction], stream: Stream, look: _Look) -> NDArray[np.bool_]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections.abc import Callable
 from decimal import Decimal, localcontext
 from fractions import Fraction
 
@@ -93,6 +94,20 @@ def test_the_ladder_encloses_the_cumulative_weights(law: noise._Law) -> None:
 
 
 @pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("unit", [24, 40])
+def test_weights_are_enclosed_however_coarse_the_unit(law: noise._Law, unit: int) -> None:
+    size = 1 << law.block_bits
+    with localcontext() as context:
+        context.prec = 150
+        exact = [decimal_exp(law.rise(0, k * size + 1)) * 2**unit for k in range(1200)]
+        rest = sum(exact)
+        for weight, (below, above, rest_above) in zip(exact[:600], noise._weights(law, unit), strict=False):
+            assert below <= weight <= above
+            assert rest <= rest_above
+            rest -= weight
+
+
+@pytest.mark.parametrize("law", LAWS)
 def test_a_closer_look_never_contradicts_the_first(law: noise._Law) -> None:
     """Uniforms next to every boundary: whatever the first look decides, 64 more bits decide alike."""
     low, high = (np.array(b, np.int64) for b in noise._ladder(law, 62))
@@ -129,6 +144,36 @@ def test_a_coin_reads_on_exactly_while_it_is_undecided() -> None:
     assert not noise._head(first, gamma, Scripted(second + 9))  # type: ignore[arg-type]
     with pytest.raises(IndexError):
         noise._head(first, gamma, Scripted())  # type: ignore[arg-type]
+
+
+def test_a_rung_reads_on_exactly_while_it_is_undecided() -> None:
+    """A uniform that shares 126 bits with a boundary takes 64 more, compared with the boundary's."""
+    law = noise._gaussian(Fraction(5))
+    low, _ = noise._ladder(law, 190)
+    first, second, third = low[7] >> 128, low[7] >> 64 & (2**64 - 1), low[7] & (2**64 - 1)
+    assert noise._climb(law, first, 62, Scripted(second - 1)) == 7  # type: ignore[arg-type]
+    assert noise._climb(law, first, 62, Scripted(second + 1)) == 8  # type: ignore[arg-type]
+    assert noise._climb(law, first, 62, Scripted(second, third - 9)) == 7  # type: ignore[arg-type]
+    assert noise._climb(law, first, 62, Scripted(second, third + 9)) == 8  # type: ignore[arg-type]
+
+
+def test_a_uniform_beyond_the_ladder_finds_its_rung_on_a_longer_one() -> None:
+    law, last = noise._gaussian(Fraction(5)), 2**62 - 1
+    first_ladder = len(noise._ladder(law, 62)[0])
+    rung = noise._climb(law, last, 62, Scripted(2**64 - 2, 0))  # type: ignore[arg-type]
+    assert rung > first_ladder
+    near = noise._climb(law, last, 62, Scripted(0))  # type: ignore[arg-type]
+    assert near < rung
+
+
+def test_the_sign_bit_decides_nothing_else() -> None:
+    law = noise._laplace(Fraction(7))
+    for word in Stream.for_tests(b"k").words(50).tolist():
+        one, other = (
+            noise._attempt(law, 1, Scripted(w), noise._LOOK)[0]  # type: ignore[arg-type]
+            for w in (word, word ^ 1)
+        )
+        assert one == -other
 
 
 @pytest.mark.parametrize("law", LAWS)
@@ -228,6 +273,22 @@ def test_choice_at_the_extremes() -> None:
     assert {noise.choose(scores, 5e-324, 10**30, system()) for _ in range(300)} == {0, 1, 2, 3}
     assert {noise.choose(scores, 1.0, 1, system()) for _ in range(300)} == {1, 3}
     assert {noise.choose(np.array([-128, 127], np.int8), 1.0, 1, system()) for _ in range(50)} == {1}
+
+
+def test_choice_takes_the_exact_difference_of_any_two_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it needs 64 bits, and in steps that no float of its size has."""
+    scores = np.array([np.iinfo(np.int64).min, np.iinfo(np.int64).max, -1, 2**53 + 1])
+    seen = {}
+    honest = noise._heads
+
+    def heads(gamma: noise.Floats, exact: Callable[[int], Fraction], *rest: object) -> np.ndarray:
+        seen.update({exact(i): g for i, g in enumerate(gamma.tolist())})
+        return honest(gamma, exact, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(noise, "_heads", heads)
+    assert noise.choose(scores, 0.75, 1, system()) == 1
+    assert set(seen) == {Fraction(3, 8) * (2**63 - 1 - int(s)) for s in scores}
+    assert all(math.isclose(float(exact), rough) for exact, rough in seen.items())
 
 
 def test_choice_leaves_the_scores_alone() -> None:
