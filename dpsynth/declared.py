@@ -5,10 +5,9 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
-from pydantic._internal._model_construction import ModelMetaclass
 
 from dpsynth.errors import SchemaError
 from dpsynth.strict_yaml import Path, describe, shown
@@ -29,6 +28,12 @@ class Fault(ValueError):
     def __init__(self, code: str, problem: str, fix: str) -> None:
         super().__init__(problem)
         self.code, self.problem, self.fix = code, problem, fix
+
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:  # the same class, by a public way
+    ModelMetaclass = type(BaseModel)
 
 
 class _Checked(ModelMetaclass):

@@ -372,6 +372,13 @@ def test_a_missing_person_can_be_somebody_else() -> None:
     assert table.units.tolist() == [0, 1, 2]
 
 
+def test_a_person_id_that_is_not_a_number_is_missing() -> None:
+    table = pa.Table.from_pandas(frames()["plain"].drop(columns="pid"), preserve_index=False)
+    table = table.append_column("pid", pa.array([1.0, float("nan"), 1.0]))
+    with pytest.raises(DataError, match="column 'pid', row 2: no person id"):
+        read_table(table, schema())
+
+
 def test_a_unit_column_that_the_schema_does_not_list() -> None:
     columns = {name: column for name, column in COLUMNS.items() if name != "pid"}
     table = read_table(frames()["plain"], Schema(columns=columns, unit=UNIT))

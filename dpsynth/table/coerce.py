@@ -112,6 +112,7 @@ def to_text(array: Arrow) -> Arrow:
         return pc.if_else(array, pa.scalar("True"), pa.scalar("False"))
     if pa.types.is_floating(kind):
         floats = pc.cast(array, pa.float64())
+        floats = pc.if_else(pc.is_nan(floats), None, floats)
         whole = pc.and_(pc.equal(pc.round(floats), floats), pc.less(pc.abs(floats), 1e15))
         integers = pc.cast(pc.if_else(whole, floats, None), pa.int64(), safe=False)
         return pc.coalesce(pc.cast(integers, pa.string()), pc.cast(floats, pa.string()))
