@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         UsageError,
         VerifyError,
     )
-    from dpsynth.pipeline import run_release
+    from dpsynth.pipeline import Settings, run_release
     from dpsynth.privacy.ledger import Ledger
     from dpsynth.release import ReleaseFields, verify
     from dpsynth.schema import Schema
@@ -37,6 +37,7 @@ __all__ = [
     "ReleaseFields",
     "Schema",
     "SchemaError",
+    "Settings",
     "UsageError",
     "VerifyError",
     "fit",
@@ -51,6 +52,7 @@ _HOMES = {
     "Ledger": "privacy.ledger",
     "ReleaseFields": "release",
     "Schema": "schema",
+    "Settings": "pipeline",
     "fit": "synthesis",
     "load": "synthesis",
     "plan": "synthesis",

@@ -13,6 +13,7 @@ import attacks
 from dpsynth import evaluation, release
 from dpsynth.errors import AuditError, UsageError
 from dpsynth.model import FittedModel
+from dpsynth.privacy.intake import Intake
 from dpsynth.privacy.ledger import Ledger
 from dpsynth.privacy.ledger_filter import Remaining
 from dpsynth.progress import Progress, silent
@@ -90,10 +91,15 @@ def run_release(
     delta: float | None = None,
     ledger: Ledger,
     out: str | Path,
-    settings: Settings,
+    settings: Settings | None = None,
     progress: Progress = silent,
 ) -> Outcome:
-    """As `run`, for a table in any form and without a project file."""
+    """As `run`, for a table in any form and without a project file.
+
+    `delta` defaults to the ledger's. `settings.human` holds what only a person can say; without it the release is
+    refused (AuditError) before anything is spent.
+    """
+    settings = settings or Settings()
     folder = Path(out)
     release.refuse_existing(folder)
     release.before_spending(schema, settings.human).require()
@@ -116,7 +122,10 @@ def run_release(
         evaluation=found.as_json(),
         human=settings.human,
         form=settings.form,
-        internal={"run.json": _configuration(preview, settings, private)},
+        internal={
+            "run.json": _configuration(preview, settings, private),
+            "holdout.json": _held_out(table, intake),
+        },
     )
     ledger.record_release(model.id, bundle.bundle_id)
     verification = release.verify(bundle)
@@ -144,6 +153,13 @@ def _configuration(preview: Plan, settings: Settings, private: Private) -> dict[
         "training_rows": len(private.training),
         "holdout_rows": len(private.holdout),
     }
+
+
+def _held_out(table: Table, intake: Intake) -> dict[str, Any]:
+    """Internal: who was held out, so that the audit can be repeated. Ids of units, or row numbers from 1."""
+    if table.units is None or table.unit_labels is None:
+        return {"rows": (intake.holdout + 1).tolist()}
+    return {"units": sorted(str(label) for label in table.unit_labels[np.unique(table.units[intake.holdout])])}
 
 
 def _sample(model: FittedModel, settings: Settings) -> Table:
@@ -186,7 +202,7 @@ def _record(ledger: Ledger, model: FittedModel, suite: attacks.SuiteResult, synt
     """Every audit is an entry; a violation blocks the model for good."""
     ledger.record_audit(model.id, suite.verdict, samples=1, rows_sha256=[digest(synthetic).hex()])
     if suite.verdict == attacks.VIOLATION:
-        ledger.block(model.id, suite.headline)
+        ledger.block(model.id, "the attacks found more than the promise allows (VIOLATION)")
         raise AuditError(
             "A320",
             f"{suite.headline}; the model is blocked in the ledger and nothing was released",

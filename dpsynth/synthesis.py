@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dpsynth.budget import Budget, Cost
-from dpsynth.domain import Domain
+from dpsynth.domain import Clique, Domain
 from dpsynth.encoding import Encoding
 from dpsynth.errors import BudgetError, UsageError
 from dpsynth.mechanisms import METHODS, Mechanism
@@ -36,6 +36,10 @@ class Plan:
     @property
     def mechanism(self) -> Mechanism:
         return METHODS[self.method]
+
+    def noise(self) -> dict[Clique, float]:
+        """The noise scale, in rows a cell, of each marginal that is measured whatever the data."""
+        return self.mechanism.noise(self.domain, self.cost, self.unit.rows_per_unit)
 
 
 def plan(

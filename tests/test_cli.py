@@ -102,7 +102,7 @@ def test_ledger_verbs(project: Path) -> None:
     opened = dpsynth("ledger", "open", ledger, "--dataset", "staff", "--epsilon", 2, "--delta", 1e-9)
     assert opened.exit_code == 0, opened.output
     charged = dpsynth(
-        "ledger", "charge", ledger, "--tool", "other", "--purpose", "a table", "--epsilon", 0.5, "--delta", 1e-10
+        "ledger", "charge", ledger, "--tool", "other", "--purpose", "a table", "--epsilon", 0.1, "--delta", 1e-12
     )
     assert charged.exit_code == 0, charged.output
     shown = dpsynth("ledger", "show", ledger)

@@ -95,6 +95,6 @@ def _page(account: Ledger) -> str:
         f"left:      {account.remaining().words}",
         "",
     ]
-    lines += [str(line) for line in account.lines()]
+    lines += [f"{line.sequence:>4}  {line.at[:16]}  {line.kind:<9} {line.what}: {line.state}" for line in account.lines()]
     lines += [f"note: {notice.text}" for notice in account.notices()]
     return "\n".join(lines)

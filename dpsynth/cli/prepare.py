@@ -12,7 +12,7 @@ from dpsynth.cli.common import Answer, Screen
 from dpsynth.cli.produce import ProjectFile
 from dpsynth.errors import UsageError
 from dpsynth.pipeline import settings_of
-from dpsynth.privacy.events import DiscreteGaussian, flatten, to_json
+from dpsynth.privacy.events import to_json
 from dpsynth.project import Project
 from dpsynth.release import before_spending
 from dpsynth.synthesis import Plan
@@ -109,7 +109,7 @@ def _plan_data(plan: Plan) -> dict[str, Any]:
         "delta": plan.certificate.delta,
         "accountant": plan.certificate.accountant,
         "charges": [{"purpose": c.purpose, "event": to_json(c.event)} for c in plan.charges],
-        "noise_per_column": plan.noise_per_column(),
+        "noise": [{"columns": list(clique), "sigma": sigma} for clique, sigma in plan.noise().items()],
     }
 
 
@@ -122,5 +122,5 @@ def _plan_text(plan: Plan) -> str:
     for charge in plan.charges:
         counted[charge.purpose] = counted.get(charge.purpose, 0) + 1
     charges = [f"  {times} x {purpose}" for purpose, times in counted.items()]
-    noise = [f"  {name:<24} {sigma:.4g} rows a cell" for name, sigma in plan.noise_per_column().items()]
-    return "\n".join([head, "charges:", *charges, "noise on each column's counts (standard deviation):", *noise])
+    noise = [f"  {' x '.join(clique):<28} {sigma:.4g} rows a cell" for clique, sigma in plan.noise().items()]
+    return "\n".join([head, "charges:", *charges, "noise on the counts (standard deviation; other tables: depends on the data):", *noise])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar, Protocol
 
 from dpsynth.budget import Cost
-from dpsynth.domain import Domain
+from dpsynth.domain import Clique, Domain
 from dpsynth.measurement import Measurement
 from dpsynth.pgm import GraphicalModel
 from dpsynth.privacy.curator import Curator
@@ -27,6 +27,10 @@ class Mechanism(Protocol):
 
     def plan(self, domain: Domain, cost: Cost, rows_per_unit: int) -> tuple[Charge, ...]:
         """What will be charged. Reads no data."""
+        ...
+
+    def noise(self, domain: Domain, cost: Cost, rows_per_unit: int) -> dict[Clique, float]:
+        """The noise scale (rows) of each marginal that is measured whatever the data. Reads no data."""
         ...
 
     def measure(self, curator: Curator, cost: Cost, fit: Fit) -> list[Measurement]:

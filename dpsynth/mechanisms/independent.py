@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from dpsynth.budget import Cost
-from dpsynth.domain import Domain
+from dpsynth.domain import Clique, Domain
 from dpsynth.measurement import Measurement
 from dpsynth.mechanisms import oneway
 from dpsynth.mechanisms.base import Fit
@@ -21,6 +21,9 @@ class Independent:
     def plan(self, domain: Domain, cost: Cost, rows_per_unit: int) -> tuple[Charge, ...]:
         """One charge."""
         return (oneway.charge(domain, cost, rows_per_unit),)
+
+    def noise(self, domain: Domain, cost: Cost, rows_per_unit: int) -> dict[Clique, float]:
+        return oneway.noise(domain, cost, rows_per_unit)
 
     def measure(self, curator: Curator, cost: Cost, fit: Fit) -> list[Measurement]:
         return oneway.measure(curator, cost)

@@ -60,6 +60,14 @@ class Mst:
             )
         return tuple(charges)
 
+    def noise(self, domain: Domain, cost: Cost, rows_per_unit: int) -> dict[Clique, float]:
+        """The one-way marginals; with two attributes also their only pair."""
+        split = _split(domain, cost)
+        known = oneway.noise(domain, split.oneway, rows_per_unit)
+        if split.pairs is not None and split.choice is None:
+            known[domain.attributes] = sensitivity.sigmas(split.pairs, rows_per_unit, _equal(domain))[0]
+        return known
+
     def measure(self, curator: Curator, cost: Cost, fit: Fit) -> list[Measurement]:
         domain = curator.domain
         split = _split(domain, cost)

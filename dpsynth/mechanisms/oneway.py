@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dpsynth.budget import Cost
-from dpsynth.domain import Domain
+from dpsynth.domain import Clique, Domain
 from dpsynth.measurement import Measurement
 from dpsynth.privacy import sensitivity
 from dpsynth.privacy.curator import Curator
@@ -23,6 +23,12 @@ def weights(domain: Domain) -> list[float]:
 
 def charge(domain: Domain, cost: Cost, rows_per_unit: int) -> Charge:
     return Charge(PURPOSE, sensitivity.measure_event(cost, rows_per_unit, weights(domain)))
+
+
+def noise(domain: Domain, cost: Cost, rows_per_unit: int) -> dict[Clique, float]:
+    """The noise scale of each one-way marginal, in rows."""
+    scales = sensitivity.sigmas(cost, rows_per_unit, weights(domain))
+    return {(a,): sigma for a, sigma in zip(domain.attributes, scales, strict=True)}
 
 
 def measure(curator: Curator, cost: Cost) -> list[Measurement]:
