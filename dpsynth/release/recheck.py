@@ -29,6 +29,8 @@ def check_privacy(stated: Json, schema: Schema) -> None:
                 "V120", "privacy.json has a format this version does not know", "upgrade dpsynth"
             )
         events = charged_events(stated)
+        if not events:
+            raise ValueError("no charges")
         _check_sensitivity(events, stated)
         _check_ledger(stated, events)
         computed = _computed(stated, schema, events)

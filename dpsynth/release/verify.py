@@ -77,10 +77,8 @@ def verify(
     public, internal = _parts(root)
     try:
         listed = _check_files(public, PUBLIC)
+        count = len(listed.files) + (0 if internal is None else _check_internal(internal, listed))
         privacy, rows = _check_content(public, listed)
-        count = len(listed.files)
-        if internal is not None:
-            count += _check_internal(internal, listed)
     except OSError as problem:
         where = Path(os.fsdecode(problem.filename)).name if problem.filename else root.name
         raise VerifyError(
