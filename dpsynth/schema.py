@@ -225,14 +225,14 @@ def plain(declared: Declared) -> dict[str, Any]:
 
 
 def read_text(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of a project file. Raises SchemaError (S101, S103)."""
+    """The bytes of a project file. Raises SchemaError (S101, S109)."""
     file = Path(path)
     try:
         if file.is_dir():
             raise SchemaError("S101", f"{file} is a folder", "name the project file in it")
         if file.stat().st_size > strict_yaml.MAX_BYTES:
             raise SchemaError(
-                "S103", f"{file} is larger than {strict_yaml.MAX_BYTES >> 20} MB", "is it a data file?"
+                "S109", f"{file} is larger than {strict_yaml.MAX_BYTES >> 20} MB", "is it a data file?"
             )
         return file.read_bytes()
     except FileNotFoundError:

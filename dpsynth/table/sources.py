@@ -27,7 +27,7 @@ _PARQUET = (".parquet", ".pq")
 
 
 def parts(source: Source, form: CsvFormat, wanted: Wanted) -> Iterator[Part]:
-    """Raises DataError for what cannot be read (D101, D102, D109) or has other columns (D103 to D105)."""
+    """Raises DataError: unreadable (D101, D120, D123, D124), or other columns (D103 to D105)."""
     if isinstance(source, pd.DataFrame):
         yield _from_pandas(source, wanted)
     elif isinstance(source, str | os.PathLike):
@@ -109,14 +109,14 @@ def _parquet_names(file: Path) -> list[str]:
     try:
         return list(pq.read_schema(file).names)
     except (pa.ArrowException, ValueError):
-        raise DataError("D109", f"{file.name} is not a readable parquet file", "write it again") from None
+        raise DataError("D124", f"{file.name} is not a readable parquet file", "write it again") from None
 
 
 def _read_parquet(file: Path, wanted: Wanted) -> Any:
     try:
         return pq.ParquetFile(file).read(columns=wanted.check(_parquet_names(file)))
     except (pa.ArrowException, ValueError):
-        raise DataError("D109", f"{file.name} is not a readable parquet file", "write it again") from None
+        raise DataError("D124", f"{file.name} is not a readable parquet file", "write it again") from None
 
 
 def _arrow_table(source: Source) -> Any:
@@ -137,7 +137,7 @@ def _arrow_table(source: Source) -> Any:
 def _from_arrow(table: Any, wanted: Wanted, name: str) -> Part:
     read = wanted.check(table.column_names)
     if table.num_rows == 0:
-        raise DataError("D102", f"the table{name} has no rows", "is it the right one?")
+        raise DataError("D120", f"the table{name} has no rows", "is it the right one?")
     return Part(
         {column: table[column] for column in read}, table.num_rows, lambda row: f"row {row + 1}{name}"
     )
@@ -145,7 +145,7 @@ def _from_arrow(table: Any, wanted: Wanted, name: str) -> Part:
 
 def _frame_names(frame: pd.DataFrame) -> list[str]:
     if frame.columns.nlevels > 1:
-        raise DataError("D105", "the frame's columns have several levels", "flatten them to plain names")
+        raise DataError("D123", "the frame's columns have several levels", "flatten them to plain names")
     return [str(name).strip() for name in frame.columns]
 
 
@@ -153,7 +153,7 @@ def _from_pandas(frame: pd.DataFrame, wanted: Wanted) -> Part:
     names = _frame_names(frame)
     read = wanted.check(names)
     if len(frame) == 0:
-        raise DataError("D102", "the frame has no rows", "is it the right one?")
+        raise DataError("D120", "the frame has no rows", "is it the right one?")
     columns = {name: _series_to_arrow(frame.iloc[:, names.index(name)]) for name in read}
     return Part(columns, len(frame), lambda row: f"row {row + 1}")
 
