@@ -194,6 +194,7 @@ BAD = [
     ("QQQ,1,2,A,true,2015-01-01\nQQQ,1,2,A,true,2015-01-01\n", "D104", "none of the 6"),
     (HEADER.strip() + ",extra\n", "D103", "'extra'"),
     (HEADER.strip() + ",\n", "D103", "without a name"),
+    (HEADER.strip() + ",x\x07\n", "D103", "'x?'"),
     (HEADER.strip() + ",age\n", "D105", "'age'"),
     (HEADER + "QQQ,1,2\n", "D108", "line 2: 3 fields where the header has 6"),
     (HEADER + ROWS + "QQQ\nQQQ\n", "D108", "line 5: 1 fields where the header has 6 (and 1 more lines)"),

@@ -9,6 +9,7 @@ from typing import Any
 from dpsynth.columns import Column, DropColumn, IdColumn
 from dpsynth.errors import DataError
 from dpsynth.schema import CsvFormat, Schema
+from dpsynth.strict_yaml import shown
 
 Arrow = Any
 """A pyarrow.ChunkedArray."""
@@ -88,10 +89,10 @@ def _is_id(column: Column | None) -> bool:
     return column is None or isinstance(column, IdColumn)
 
 
-def _names(names: Sequence[str], shown: int = 5) -> str:
+def _names(names: Sequence[str], most: int = 5) -> str:
     """Header names for an error: shortened, counted."""
-    listed = ", ".join(f"'{name[:40]}'" if name else "a column without a name" for name in names[:shown])
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    listed = ", ".join(f"'{shown(name)}'" if name else "a column without a name" for name in names[:most])
+    more = f" and {len(names) - most} more" if len(names) > most else ""
     return (
         ("column " if len(names) == 1 and names[0] else "columns " if len(names) > 1 else "") + listed + more
     )
