@@ -81,8 +81,9 @@ def auc(scores: Floats, member: Mask, confidence: float = 0.95) -> Interval:
     def excess(candidate: float) -> float:
         return abs(area - candidate) - z * math.sqrt(_area_variance(candidate, members, controls))
 
-    low = 0.0 if area <= 0.0 or excess(0.0) <= 0 else float(optimize.brentq(excess, 0.0, area))
-    high = 1.0 if area >= 1.0 or excess(1.0) <= 0 else float(optimize.brentq(excess, area, 1.0))
+    inside = 1e-9  # at 0 and 1 the variance vanishes, and the estimate itself would pass for a root
+    low = 0.0 if area < 2 * inside else float(optimize.brentq(excess, 0.0, area - inside))
+    high = 1.0 if area > 1 - 2 * inside else float(optimize.brentq(excess, area + inside, 1.0))
     return Interval(area, low, high, confidence)
 
 
@@ -143,7 +144,7 @@ def _permuted_p(weights: NDArray[np.int64], member: Mask, draws: int, rng: np.ra
 
 
 def _least_p(sums: NDArray[np.int64]) -> float:
-    """Rank of row 0 among all rows by least p over the columns, then by the sum of log p; small is evidence."""
+    """Rank of row 0 among all rows by least p over the columns, then by the sum of log p; small: evidence."""
     rows = len(sums)
     each = np.stack([np.searchsorted(np.sort(column), column, side="right") for column in sums.T], axis=1)
     least = each.min(axis=1)

@@ -68,11 +68,11 @@ def run_suite(
     `members`: the rows that the generator was trained on; `controls`: rows of other units from the same
     source, held out by chance; both with all rows of a unit, or both cut to the schema's bound. `claim`: the
     promised (epsilon, delta) for one unit, None for none. `cliques`: the marginals that the generator
-    measured, when known. `split_is_random`: False when something other than chance may tell members from controls (a
-    vendor's files); the strongest verdict is then LEAK. `coin`: the probability with which each unit was held
-    out by a coin of its own, when declared; it sharpens the bound on epsilon. `must_see`: the copied share of
-    the rows that the attacks have to see when it is planted; else INCONCLUSIVE. `rng` decides ties,
-    permutations and planted outputs; without it the operating system does.
+    measured, when known. `split_is_random`: False when something other than chance may tell members from
+    controls (a vendor's files); the strongest verdict is then LEAK. `coin`: the probability with which each
+    unit was held out by a coin of its own, when declared; it sharpens the bound on epsilon. `must_see`: the
+    copied share of the rows that the attacks have to see when it is planted; else INCONCLUSIVE. `rng` decides
+    ties, permutations and planted outputs; without it the operating system does.
 
     Raises DataError when rows do not fit the schema, AuditError (A1xx) when the input is unusable.
     """

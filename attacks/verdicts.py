@@ -83,8 +83,8 @@ class _Case:
         if not failed:
             return None
         return (
-            f"Nothing can be concluded: a table that leaks nothing ({failed[0].name}) raised an alarm too, so "
-            f"the members and the held-out {self._people} differ by more than chance."
+            f"Nothing can be concluded: a table that leaks nothing ({failed[0].name}) raised an alarm too, "
+            f"so the members and the held-out {self._people} differ by more than chance."
         )
 
     def _violation(self) -> str | None:
