@@ -44,13 +44,11 @@ def _filled(value: str | tuple[str, ...]) -> bool:
 class AttackRan:
     """What may be said in public of one attack: fixed by the plan, not by the data.
 
-    `targets_at_most`: the limit on units of each kind that the plan sets; None when the plan sets none
-    (the number of units itself is private).
+    How many targets it had is the number of units, which is private: it is not said.
     """
 
     name: str
     knowledge: str
-    targets_at_most: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         return dict(vars(self))

@@ -75,16 +75,16 @@ class Parts:
 
 
 def people(rng: np.random.Generator) -> pd.DataFrame:
-    """About 1,700 rows of about 900 people, with an extreme cost at either end."""
-    units = rng.integers(1, 3, 900)
-    person = np.repeat(np.arange(900), units)
-    age = np.repeat(rng.integers(18, 93, 900), units)
-    cost = np.round(rng.gamma(1.5, 30 + 5 * age), 2).clip(0.17, 4711.03)
-    cost[17], cost[18] = 4711.03, 0.17
-    frame = pd.DataFrame({"person": [f"P-{p:04d}" for p in person], "age": age, "cost": cost})
+    """About 13,500 rows of 9,000 people, with an extreme cost at either end."""
+    units = rng.integers(1, 3, 9000)
+    person = np.repeat(np.arange(9000), units)
+    age = np.repeat(rng.integers(18, 93, 9000), units)
+    cost = np.round(rng.gamma(1.5, 30 + 5 * age), 2).clip(1.0, 4711.03)
+    cost[17], cost[18] = 4711.03, 0.1739
+    frame = pd.DataFrame({"person": [f"P-{p:04d}X" for p in person], "age": age, "cost": cost})
     frame["plan"] = np.where(rng.random(len(frame)) < age / 100, "full", "basic")
     frame["ill"] = rng.random(len(frame)) < age / 120
-    frame.loc[rng.random(len(frame)) < 0.07, "cost"] = np.nan
+    frame.loc[rng.random(len(frame)) < 0.2, "cost"] = np.nan
     return frame
 
 
@@ -94,8 +94,8 @@ def attack(name: str, group: str, auc: float) -> dict[str, Any]:
         "attack": name,
         "knows": "the synthetic rows",
         "group": group,
-        "members": 811,
-        "controls": 89,
+        "members": 8117,
+        "controls": 893,
         "auc": {"value": auc, "low": auc - 0.03, "high": auc + 0.03, "confidence": 0.95},
         "auc_claim_allows_at_most": 0.8808,
         "tpr_at_fpr": [
@@ -116,12 +116,12 @@ def suite_json() -> dict[str, Any]:
     """The shape of attacks.SuiteResult.as_json(), with figures that would be recognised."""
     return {
         "verdict": "NO EVIDENCE FROM THESE ATTACKS",
-        "headline": "None of 2 attacks told 811 people from 89.",
+        "headline": "None of 2 attacks told 8117 people from 893.",
         "bound": None,
         "claim": {"epsilon": 2.0, "delta": 1e-6},
         "unit": "person",
-        "members": 811,
-        "controls_held_out": 89,
+        "members": 8117,
+        "controls_held_out": 893,
         "split_is_random": True,
         "worst_attack": "closest record",
         "epsilon_at_least": 0.0712,
@@ -142,7 +142,7 @@ def suite_json() -> dict[str, Any]:
                 "adjusted_p_value": 0.0001,
             }
         ],
-        "warnings": ["89 held-out people carry no rate below 11.2 %"],
+        "warnings": ["893 held-out people carry no rate below 11.2 %"],
     }
 
 
@@ -165,7 +165,7 @@ def make_parts(folder: Path) -> Parts:
         held_out_rows=len(holdout),
         units=len(np.unique(train.units)) if train.units is not None else 0,
         largest_cost="4711.03",
-        smallest_cost="0.17",
+        smallest_cost="0.1739",
         missing=int(frame["cost"].isna().sum()),
     )
     return Parts(model, synthetic, suite_json(), found.as_json(), path, private)

@@ -25,12 +25,14 @@ MOST_PLOTS = 60
 
 def public_page(report: Json) -> bytes:
     """The public page of a public report."""
+    report = _shown(report)
     plot = svg.trade_off(report["trade_off"], bound_name="the most that the promise allows")
     return _render("public.html", report=report, trade_off_plot=plot, charges=_grouped(report["charges"]))
 
 
 def internal_page(report: Json) -> bytes:
     """The internal page of an internal report."""
+    report = _shown(report)
     evaluation = report["evaluation"]
     return _render(
         "internal.html",
@@ -56,10 +58,17 @@ def _grouped(charges: Sequence[Json]) -> list[dict[str, Any]]:
     return found
 
 
+def _shown(value: Any) -> Any:
+    """The same JSON with every text made `visible`: whatever a name holds, the page holds letters."""
+    if isinstance(value, Mapping):
+        return {key: _shown(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shown(inner) for inner in value]
+    return visible(value) if isinstance(value, str) else value
+
+
 def visible(text: object) -> str:
-    """Declared text for people: invisible and direction-changing characters are spelt out, long texts are
-    cut.
-    """
+    """Text for people: invisible and direction-changing characters are spelt out, long texts are cut."""
     spelt = (f"⟨U+{ord(c):04X}⟩" if _hidden(c) else c for c in str(text)[: MOST_SHOWN + 1])
     shown = "".join(spelt)
     return shown if len(str(text)) <= MOST_SHOWN else f"{shown[:MOST_SHOWN]}…"
@@ -103,7 +112,6 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        visible=visible,
         number=number,
         short=short,
         whole=whole,
@@ -192,10 +200,9 @@ def _pair_plot(evaluation: Json) -> Markup | None:
         return None
     names = sorted((c["column"] for c in evaluation["columns"][:MOST_NAMES]), key=str.casefold)
     rows: Sequence[Sequence[float | None]] = [[errors.get(frozenset({a, b})) for b in names] for a in names]
-    return svg.heat_map([visible(name) for name in names], rows, "Error of every pair of columns")
+    return svg.heat_map(names, rows, "Error of every pair of columns")
 
 
 def _column(column: Json) -> dict[str, Any]:
-    labels = [visible(label) for label in column["labels"]]
-    plot = svg.bars(labels, column["real"], column["synthetic"], f"Column {visible(column['column'])}")
+    plot = svg.bars(column["labels"], column["real"], column["synthetic"], f"Column {column['column']}")
     return {"column": column["column"], "error": column["error"], "plot": plot}

@@ -1,0 +1,239 @@
+"""The two pages: nothing to load, nothing to run, hostile names harmless, the twin's numbers."""
+
+from __future__ import annotations
+
+import copy as copying
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from release_parts import Parts
+
+from dpsynth import release
+from dpsynth.release.facts import percent
+from dpsynth.release.pages import render, svg
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "</svg></title></style>",
+    "'; DROP TABLE people; --",
+    "=cmd()",
+    "{{ 7 * 7 }}{% raw %}",
+    "\u202egnp.exe",
+    "x" * 10_000,
+    "&lt;b&gt;&#60;",
+    "javascript:alert(1)",
+    "\x00\x1b[31m",
+    "\ud800",
+]
+VOID = {"meta", "br", "img", "link", "input", "hr"}
+
+
+class Reader(HTMLParser):
+    """Tags, attributes and text; fails when tags do not match."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: Counter[str] = Counter()
+        self.attributes: set[tuple[str, str]] = set()
+        self.words: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.attributes |= {(name, value or "") for name, value in attrs}
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.attributes |= {(name, value or "") for name, value in attrs}
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def read(page: bytes) -> Reader:
+    reader = Reader()
+    reader.feed(page.decode())
+    reader.close()
+    assert reader.open == []
+    return reader
+
+
+def pages(bundle: release.Bundle) -> dict[str, bytes]:
+    return {part: (bundle.root / part / "report.html").read_bytes() for part in ("public", "internal")}
+
+
+@pytest.mark.parametrize("part", ["public", "internal"])
+def test_a_page_loads_and_runs_nothing(bundle: release.Bundle, part: str) -> None:
+    page = pages(bundle)[part]
+    reader = read(page)
+    assert not set(reader.tags) & {"script", "img", "link", "iframe", "object", "embed", "form", "a", "base"}
+    names = {name for name, _ in reader.attributes}
+    assert not [
+        name for name in names if name.startswith("on") or name in {"src", "href", "srcset", "action"}
+    ]
+    assert not re.search(rb"https?:|//[a-z]|url\(|@import|javascript:", page)
+    policy = (
+        dict(reader.attributes)["content"] if False else [v for n, v in reader.attributes if n == "content"]
+    )
+    assert "default-src 'none'; style-src 'unsafe-inline'" in policy
+    assert len(page) < 1_000_000
+
+
+@pytest.mark.parametrize("part", ["public", "internal"])
+def test_a_page_says_at_once_who_may_see_it(bundle: release.Bundle, part: str) -> None:
+    reader = read(pages(bundle)[part])
+    assert ("class", part) in reader.attributes
+    words = "".join(reader.words)
+    assert words.index(part.upper()) < words.index("Epsilon")
+    other = {"public": "INTERNAL", "internal": "PUBLIC"}[part]
+    assert other not in words
+
+
+def test_the_first_screen_of_the_public_page_has_what_matters(bundle: release.Bundle) -> None:
+    report = json.loads((bundle.public / "report.json").read_text())
+    words = " ".join("".join(read(pages(bundle)["public"]).words).split())
+    first = words[: words.index("What the promise leaves to an attacker")]
+    for text in [
+        report["verdict"]["verdict"].capitalize(),
+        render.number(report["guarantee"]["epsilon"]),
+        render.number(report["guarantee"]["delta"]),
+        "person",
+        "2 at most",
+        "mst",
+        "What is not protected",
+        "was: inspected",
+        *(n["value"] for n in report["numbers"]),
+        *(n["baseline"] for n in report["numbers"]),
+    ]:
+        assert text in first, text
+
+
+def test_the_public_page_and_its_twin_have_the_same_numbers(bundle: release.Bundle) -> None:
+    report = json.loads((bundle.public / "report.json").read_text())
+    words = "".join(read(pages(bundle)["public"]).words)
+    for one in report["consistency"]["by_clique"]:
+        assert " × ".join(one["columns"]) in words
+        assert percent(one["expected_error"]) in words
+        assert percent(one["distance"]) in words
+    for row in report["attacker"]:
+        assert percent(row["true_positive_rate_at_most"]) in words
+    for point in report["curve"]:
+        assert render.number(point["delta"]) in words
+    privacy = json.loads((bundle.public / "privacy.json").read_text())
+    assert report["guarantee"] == privacy["guarantee"]
+
+
+def test_the_internal_page_has_attacks_utility_and_plots(bundle: release.Bundle) -> None:
+    reader = read(pages(bundle)["internal"])
+    words = "".join(reader.words)
+    for text in [
+        "closest record",
+        "most isolated 5%",
+        "893 held-out people",
+        "NIST k-marginal",
+        "forbidden by the promise",
+    ]:
+        assert text in words, text
+    assert reader.tags["svg"] == 2 + 4  # attacker, pairs, one per modelled column
+    assert reader.tags["figure"] == reader.tags["svg"]
+
+
+def test_every_plot_has_a_text_for_those_who_do_not_see_it(bundle: release.Bundle) -> None:
+    for page in pages(bundle).values():
+        found = re.findall(rb"<svg [^>]*>", page)
+        assert found
+        assert all(b'role="img"' in tag and b"aria-label=" in tag for tag in found)
+
+
+def spoil(value: Any, text: str) -> Any:
+    """The same JSON with a hostile text appended to every text that is shown."""
+    if isinstance(value, dict):
+        return {key: spoil(inner, text) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [spoil(inner, text) for inner in value]
+    return (
+        f"{value}{text}"
+        if isinstance(value, str) and value not in {"public", "internal", "everyone"}
+        else value
+    )
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize("part", ["public", "internal"])
+def test_hostile_texts_everywhere_change_no_tag(bundle: release.Bundle, part: str, text: str) -> None:
+    report = json.loads((bundle.root / part / "report.json").read_text())
+    make = render.public_page if part == "public" else render.internal_page
+    honest, spoilt = read(make(report)), read(make(spoil(report, text)))
+    assert spoilt.tags == honest.tags
+    assert {name for name, _ in spoilt.attributes} == {name for name, _ in honest.attributes}
+    shown = "".join(spoilt.words)
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\u200e\u200f\u202a-\u202e\u2066-\u2069]", shown)
+    assert "49" not in text or "{{ 7 * 7 }}" in shown
+
+
+def test_invisible_characters_are_spelt_out_and_long_texts_cut() -> None:
+    assert render.visible("a\u202eb") == "a⟨U+202E⟩b"
+    assert render.visible("a\nb") == "a⟨U+000A⟩b"
+    assert len(render.visible("x" * 5000)) == render.MOST_SHOWN + 1
+    assert render.visible("żółć 東京 שלום") == "żółć 東京 שלום"
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_plots_are_well_formed_whatever_the_labels(text: str) -> None:
+    label = render.visible(text)
+    plots = [
+        svg.bars([label, "b"], [0.2, 0.8], [0.0, 1.0], label),
+        svg.heat_map([label, "b"], [[0.1, None], [None, 0.0]], label),
+        svg.trade_off(
+            [[0.001, 0.01], [1.0, 1.0]], [svg.Mark(label, ((0.01, 0.0, 0.0, 0.1),))], bound_name=label
+        ),
+    ]
+    for plot in plots:
+        assert ElementTree.fromstring(str(plot)).tag == "svg"
+
+
+def test_plots_of_nothing_are_still_plots() -> None:
+    for plot in [svg.bars([], [], [], "x"), svg.heat_map([], [], "x"), svg.bars(["a"], [0.0], [0.0], "x")]:
+        assert ElementTree.fromstring(str(plot)).tag == "svg"
+
+
+def test_a_page_without_learning_pairs_or_attacks(parts: Parts, bundle: release.Bundle) -> None:
+    report = json.loads((bundle.internal / "report.json").read_text())
+    bare = copying.deepcopy(report)
+    bare["suite"].update(
+        attacks=[], controls=[], warnings=[], smallest_copied_share_seen=None, epsilon_at_least=None
+    )
+    bare["evaluation"].update(
+        learned=[], k_marginal=None, marginals=bare["evaluation"]["marginals"][:1], notes=[]
+    )
+    assert read(render.internal_page(bare)).tags["h1"] == 1
+
+
+def test_shares_in_words() -> None:
+    words = {
+        0.0: "0 %",
+        0.00049: "0.049 %",
+        0.01: "1 %",
+        0.0999: "10 %",
+        0.5: "50 %",
+        0.98765: "98.8 %",
+        1.0: "100 %",
+    }
+    assert {share: percent(share) for share in words} == words
+
+
+def test_the_templates_are_installed_with_the_package() -> None:
+    folder = Path(render.__file__).parent
+    assert {p.name for p in folder.iterdir()} >= {"base.html", "public.html", "internal.html", "style.css"}
