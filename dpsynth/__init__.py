@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dpsynth.release import ReleaseFields, verify
     from dpsynth.schema import Schema
     from dpsynth.synthesis import fit, load, plan
+    from dpsynth.synthesizer import Synthesizer
 
 __all__ = [
     "AuditError",
@@ -38,6 +39,7 @@ __all__ = [
     "Schema",
     "SchemaError",
     "Settings",
+    "Synthesizer",
     "UsageError",
     "VerifyError",
     "fit",
@@ -53,6 +55,7 @@ _HOMES = {
     "ReleaseFields": "release",
     "Schema": "schema",
     "Settings": "pipeline",
+    "Synthesizer": "synthesizer",
     "fit": "synthesis",
     "load": "synthesis",
     "plan": "synthesis",

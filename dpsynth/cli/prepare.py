@@ -32,9 +32,9 @@ def init(
 ) -> Answer:
     """Draft a project file. What it cannot know without looking is left for a person to fill in."""
     if out.exists():
-        raise UsageError("U133", f"{out} exists already", "name a new file with -o")
+        raise UsageError("U104", f"{out} exists already", "name a new file with -o")
     if from_public and inspect:
-        raise UsageError("U134", "--from-public and --inspect exclude each other", "choose one")
+        raise UsageError("U105", "--from-public and --inspect exclude each other", "choose one")
     folder = out.resolve().parent
     if inspect:
         text = draft.draft_by_inspection(data, folder=folder)
@@ -95,7 +95,7 @@ def _numbers(text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
-        raise UsageError("U132", "--epsilon is no list of numbers", "write --epsilon 0.5,1,2") from None
+        raise UsageError("U103", "--epsilon is no list of numbers", "write --epsilon 0.5,1,2") from None
 
 
 def _cells(spec: Project) -> int:

@@ -35,7 +35,7 @@ def fit(
     spec = Project.load(project)
     budget = spec.run_budget(epsilon)
     if out.exists():
-        raise UsageError("U130", f"{out} exists already", "name a new folder with -o")
+        raise UsageError("U101", f"{out} exists already", "name a new folder with -o")
     with pipeline.open_ledger(spec, ledger, epsilon) as account, screen.progress() as progress:
         model = synthesis.fit(
             spec.data_path,
@@ -68,7 +68,7 @@ def sample(
 ) -> Answer:
     """Draw synthetic rows from a model. Costs nothing; the rows are not audited."""
     if out.exists():
-        raise UsageError("U131", f"{out} exists already", "name a new file with -o")
+        raise UsageError("U102", f"{out} exists already", "name a new file with -o")
     fitted = synthesis.load(model)
     table = fitted.sample(rows, np.random.default_rng(seed))
     write_table(table, out)

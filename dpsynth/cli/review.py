@@ -34,9 +34,9 @@ def audit(
 ) -> Answer:
     """Attack anybody's synthetic table, and say how good it is. Exit 6 when it breaks its own claim."""
     if (epsilon is None) != (delta is None):
-        raise UsageError("U140", "a claim is a pair", "give both --epsilon and --delta, or neither")
+        raise UsageError("U106", "a claim is a pair", "give both --epsilon and --delta, or neither")
     if split not in {"random", "unknown"}:
-        raise UsageError("U141", f"--split {split!r} means nothing", "write --split random, or leave it out")
+        raise UsageError("U107", f"--split {split!r} means nothing", "write --split random, or leave it out")
     known = Schema.load(schema)
     rows = read_table(synthetic, known, require_unit=False)
     members = read_table(train, known)
