@@ -13,7 +13,10 @@ from dpsynth.evaluation.figures import Figure, Json, rounded
 from dpsynth.evaluation.marginals import Floats, Sample, cell_index, shares, total_variation
 
 SHARES = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
-REPEATS = 3
+MOST_REPEATS, FEWEST_REPEATS, MARGINALS = 12, 3, 400
+"""Each share is drawn 12 times, or less often, but at least 3 times, when that takes more than 400
+marginals.
+"""
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,9 @@ def subsample_errors(train: Sample, cliques: Sequence[Clique], rng: np.random.Ge
 
     Shape (len(SHARES),), made non-increasing: a larger share is no further from the whole.
     """
-    weights = [[train.subsample(rng, share) for _ in range(REPEATS)] for share in SHARES]
-    sums = np.zeros((len(SHARES), REPEATS))
+    repeats = min(MOST_REPEATS, max(FEWEST_REPEATS, MARGINALS // len(cliques)))
+    weights = [[train.subsample(rng, share) for _ in range(repeats)] for share in SHARES]
+    sums = np.zeros((len(SHARES), repeats))
     for clique in cliques:
         (index,), cells = cell_index(clique, [train.records])
         exact = shares(index, cells)
