@@ -168,7 +168,7 @@ class _Builder:
         while len(nodes) > 2:
             left, right = min(
                 ((i, j) for k, i in enumerate(nodes) for j in nodes[k + 1 :]),
-                key=lambda pair: self._growth(*pair),
+                key=lambda pair: self._price(*pair),
             )
             nodes = [n for n in nodes if n not in (left, right)] + [self._contract(left, right)]
         if len(nodes) == 2:
@@ -182,11 +182,11 @@ class _Builder:
         while len(nodes) > 1:
             nodes = [self._contract(nodes[0], nodes[1]), *nodes[2:]]
 
-    def _growth(self, left: int, right: int) -> tuple[int, int]:
-        """Cells gained by the product, then its size: of a table and vectors on its axes, vectors first."""
+    def _price(self, left: int, right: int) -> tuple[int, int]:
+        """Cells of the product, then what it adds: small tables join before any meets the largest."""
         one, two = self.live[left], self.live[right]
         product = self._cells(one | two)
-        return product - self._cells(one) - self._cells(two), product
+        return product, product - self._cells(one) - self._cells(two)
 
     def _cells(self, scope: Iterable[int]) -> int:
         return math.prod(self._sizes[v] for v in scope)

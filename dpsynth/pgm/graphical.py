@@ -46,6 +46,8 @@ class GraphicalModel:
         for clique, table in potentials.items():
             if table.shape != domain.shape(clique):
                 raise ValueError(f"the table of {clique} has not the domain's shape")
+            if not (table < np.inf).all():
+                raise ValueError(f"the table of {clique} holds what is no logarithm")
         self.domain = domain
         self.total = float(total)
         self.potentials: dict[Clique, Floats] = dict(potentials)

@@ -99,7 +99,7 @@ def test_a_wide_table_that_nobody_contradicts_stays_linear() -> None:
 
 
 def test_linear_numbers_beyond_the_limit_would_be_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dpsynth.pgm.contraction.SAFE_SLACK", 1e9)
+    monkeypatch.setattr("dpsynth.pgm.linear.SAFE_SLACK", 1e9)
     inference, vector = two_tables(900.0)
     beliefs = inference.run(vector)
     assert not beliefs.linear
@@ -157,6 +157,8 @@ def test_state_brings_the_same_model_back(shape: str) -> None:
         (np.inf, {("a",): np.zeros(2), ("b",): np.zeros(3)}),
         (1.0, {("a",): np.zeros(2)}),
         (1.0, {("a",): np.zeros(2), ("b",): np.zeros(2)}),
+        (1.0, {("a",): np.array([0.0, np.nan]), ("b",): np.zeros(3)}),
+        (1.0, {("a",): np.array([0.0, np.inf]), ("b",): np.zeros(3)}),
     ],
 )
 def test_a_model_that_means_nothing_is_refused(
