@@ -142,12 +142,11 @@ def _ids(name: str, found: Iterable[Part]) -> Array:
     arrays = []
     for part in found:
         try:
-            texts = to_text(unpacked(part.columns[name]))
+            arrays.append(to_text(unpacked(part.columns[name])).to_numpy())
         except DoesNotFit as error:
             raise _failure([(name, part, error.misfit)]) from None
         except pa.ArrowException:
             raise _failure([(name, part, _unreadable(part))]) from None
-        arrays.append(texts.to_numpy())
     return _joined(arrays).astype(object)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from dpsynth.draft import draft_by_inspection, draft_from_header
@@ -126,6 +126,7 @@ def _parquet() -> bytes:
 FILES = {"t.parquet": _parquet(), "t.csv.gz": gzip.compress(HEADER + GOOD * 3)}
 
 
+@example("t.parquet", [(0.006705482644811857, 128)])
 @given(
     st.sampled_from(list(FILES)),
     st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=4),
