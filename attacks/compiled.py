@@ -62,21 +62,29 @@ def nearest(targets: Any, table: Any, ordered: Any, first: Any, last: Any, out: 
 
 
 @njit(nogil=True, cache=True)
-def permuted_sums(weights: Any, chosen: int, seed: Any, out: Any) -> None:
-    """Sums of `chosen` rows drawn without replacement, once per row of `out` (zeros)."""
+def permuted_sums(weights: Any, level: Any, chosen: int, seed: Any, out: Any) -> None:
+    """Sums of `chosen` rows drawn without replacement and their numbers by level, once per row of `out`."""
     rows, columns = weights.shape
-    order = np.arange(rows)
+    levels = out.shape[1] - columns
+    order = np.arange(rows).astype(np.uint32)
+    count = np.empty(levels + 1, np.int64)
     state = seed
     for draw in range(len(out)):
+        count[:] = 0
         for i in range(chosen):
             state += np.uint64(0x9E3779B97F4A7C15)  # splitmix64 (Steele, Lea and Flood 2014)
             word = state
             word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
             word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            word = word ^ (word >> np.uint64(31))
-            j = i + np.int64(word % np.uint64(rows - i))
+            word = (word ^ (word >> np.uint64(31))) >> np.uint64(32)
+            j = i + np.int64((word * np.uint64(rows - i)) >> np.uint64(32))
             row = order[j]
             order[j] = order[i]
             order[i] = row
             for c in range(columns):
                 out[draw, c] += weights[row, c]
+            count[level[row]] += 1
+        total = 0
+        for k in range(levels):
+            total += count[k]
+            out[draw, columns + k] = total

@@ -8,7 +8,7 @@ import numpy as np
 
 from attacks.evaluate import AttackResult
 from attacks.planted import Nursery, leaky, recoded
-from attacks.result import ControlResult
+from attacks.result import BLIND_SPOT, CELLS, NEGATIVE, POSITIVE, ControlResult
 from attacks.threat import Game
 
 Progress = Callable[[str, float], None]
@@ -20,7 +20,7 @@ ALPHA_NEGATIVE = 0.01  # family-wise: a negative control fails at this level
 DRAWS_NEGATIVE = 1_999
 DRAWS_POSITIVE = 999
 SHARES = (0.001, 0.003, 0.01, 0.03, 0.1)
-_MOST = 7  # controls in one suite
+_MOST = 8  # controls in one suite
 
 
 def run_controls(
@@ -30,7 +30,7 @@ def run_controls(
     found: list[ControlResult] = []
     for name, kind, planted, share in _outputs(game, must_see, rng, found):
         tell(f"control: {name}", min(len(found), _MOST) / _MOST)
-        draws = DRAWS_NEGATIVE if kind == "negative" else DRAWS_POSITIVE
+        draws = DRAWS_NEGATIVE if kind == NEGATIVE else DRAWS_POSITIVE
         found.append(_judge(name, kind, share, examine(planted, draws)))
     return tuple(found)
 
@@ -40,23 +40,27 @@ def _outputs(
 ) -> Iterator[tuple[str, str, Game, float | None]]:
     """The planted outputs one after the other; what comes last depends on what was `found` before."""
     nursery = Nursery.of(game, rng)
-    yield "fresh reference rows", "negative", nursery.fresh(rng), None
-    yield "independent columns fitted on reference rows", "negative", nursery.independent(rng), None
+    yield "fresh reference rows", NEGATIVE, nursery.fresh(rng), None
+    yield "independent columns fitted on reference rows", NEGATIVE, nursery.independent(rng), None
     del nursery
-    yield "copy of every row", "positive", leaky(game, 1.0, rng), 1.0
-    yield "copy of every row, recoded", "blind spot", recoded(game, rng), 1.0
-    yield _name(must_see), "positive", leaky(game, must_see, rng), must_see
-    start = found[-1].seen
+    yield "copy of every row", POSITIVE, leaky(game, 1.0, rng, verbatim=False), 1.0
+    yield "copy of every row, recoded", BLIND_SPOT, recoded(game, rng), 1.0
+    yield _name(must_see), POSITIVE, leaky(game, must_see, rng, verbatim=True), must_see
+    seen = found[-1].seen
+    cells = "the cells of " if game.view.has_finer_values else ""
+    if cells:  # else a copy of the cells is a copy word for word
+        yield _name(must_see, cells), CELLS, leaky(game, must_see, rng, verbatim=False), must_see
+        seen = found[-1].seen
     smaller = [share for share in reversed(SHARES) if share < must_see]
     larger = [share for share in SHARES if share > must_see]
-    for share in smaller if start else larger:
-        yield _name(share), "sensitivity", leaky(game, share, rng), share
-        if found[-1].seen != start:
+    for share in smaller if seen else larger:
+        yield _name(share, cells), CELLS, leaky(game, share, rng, verbatim=False), share
+        if found[-1].seen != seen:
             return
 
 
-def _name(share: float) -> str:
-    return f"copy of {percent(share)} of the rows"
+def _name(share: float, what: str = "") -> str:
+    return f"copy of {what}{percent(share)} of the rows"
 
 
 def percent(share: float) -> str:
@@ -66,6 +70,6 @@ def percent(share: float) -> str:
 
 def _judge(name: str, kind: str, share: float | None, results: Sequence[AttackResult]) -> ControlResult:
     best = min(results, key=lambda r: (r.adjusted_p, -r.auc.value))
-    seen = best.adjusted_p <= (ALPHA_NEGATIVE if kind == "negative" else ALPHA)
-    passed = seen if kind == "positive" else not seen if kind == "negative" else True
+    seen = best.adjusted_p <= (ALPHA_NEGATIVE if kind == NEGATIVE else ALPHA)
+    passed = seen if kind == POSITIVE else not seen if kind == NEGATIVE else True
     return ControlResult(name, kind, share, seen, passed, best.label, best.adjusted_p)

@@ -53,15 +53,27 @@ def nearest(
     return out
 
 
-def permuted_sums(weights: NDArray[np.int64], chosen: int, draws: int, seed: int) -> NDArray[np.int64]:
-    """Column sums of `chosen` random rows of `weights` (n, j), drawn without replacement, `draws` times.
+def permuted_sums(
+    weights: NDArray[np.int64], level: NDArray[np.uint8], levels: int, chosen: int, draws: int, seed: int
+) -> NDArray[np.int64]:
+    """What `chosen` rows drawn without replacement add up to, `draws` times, shape (draws, j + levels).
 
-    Shape (draws, j). Exact integers; the draws are independent uniform subsets.
+    First the column sums of `weights` (n, j), then how many of the rows have ``level <= k`` for k = 0 ..
+    levels - 1; `level` (n,) is at most `levels`. Exact integers; the draws are independent, and each of n
+    rows is equally likely up to a relative n / 2**32.
     """
-    if weights.ndim != 2 or not 0 <= chosen <= len(weights):
+    if weights.ndim != 2 or len(level) != len(weights) or not 0 <= chosen <= len(weights):
         raise ValueError("cannot draw that many rows")
+    if len(level) and level.max() > levels:
+        raise ValueError("a level is out of range")
     from attacks import compiled
 
-    out = np.zeros((draws, weights.shape[1]), np.int64)
-    compiled.permuted_sums(np.ascontiguousarray(weights, dtype=np.int64), chosen, np.uint64(seed), out)
+    out = np.zeros((draws, weights.shape[1] + levels), np.int64)
+    compiled.permuted_sums(
+        np.ascontiguousarray(weights, dtype=np.int64),
+        np.ascontiguousarray(level, dtype=np.uint8),
+        chosen,
+        np.uint64(seed),
+        out,
+    )
     return out

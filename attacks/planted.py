@@ -52,16 +52,18 @@ class Nursery:
         return self.game.on(_shuffled_columns(self.reference, self.rows, rng))
 
 
-def leaky(game: Game, share: float, rng: np.random.Generator) -> Game:
-    """The game about the same table with this share of its rows replaced by members' rows, cell by cell.
+def leaky(game: Game, share: float, rng: np.random.Generator, *, verbatim: bool) -> Game:
+    """The game about the same table with this share of its rows replaced by members' rows.
 
-    Inside a cell the values are the table's own style: those of its rows in the same cell. A generator that
-    copies encoded rows does just that, and a word-for-word copy would be easier to see.
+    Word for word, or (not `verbatim`) cell by cell: inside a cell the values are then those of the table's
+    own rows in the same cell. A generator that copies encoded rows does that, and it is harder to see.
     """
     table, candidates = game.view.synthetic, game.view.candidates
     copies = min(len(table), max(1, round(share * len(table))))
     members = np.flatnonzero(candidates.rows_of(game.member))
-    copied = _in_style(candidates.rows.take(members[_spread(len(members), copies, rng)]), table, rng)
+    copied = candidates.rows.take(members[_spread(len(members), copies, rng)])
+    if not verbatim:
+        copied = _in_style(copied, table, rng)
     if copies == len(table):
         return game.on(copied)
     return game.on(concatenate([copied, table.take(rng.permutation(len(table))[copies:])]))
@@ -69,7 +71,7 @@ def leaky(game: Game, share: float, rng: np.random.Generator) -> Game:
 
 def recoded(game: Game, rng: np.random.Generator) -> Game:
     """All members' rows with every cell moved by one: reversible, and out of these attacks' sight."""
-    return game.on(_moved(leaky(game, 1.0, rng).view.synthetic))
+    return game.on(_moved(leaky(game, 1.0, rng, verbatim=False).view.synthetic))
 
 
 def _in_style(rows: Rows, style: Rows, rng: np.random.Generator) -> Rows:

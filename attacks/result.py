@@ -17,13 +17,18 @@ LEAK = "LEAK"
 NO_EVIDENCE = "NO EVIDENCE FROM THESE ATTACKS"
 INCONCLUSIVE = "INCONCLUSIVE"
 
+POSITIVE = "positive"  # must be seen
+NEGATIVE = "negative"  # must raise no alarm
+CELLS = "sensitivity"  # which share of the rows' cells would be seen
+BLIND_SPOT = "blind spot"  # what such attacks cannot see
+
 
 @dataclass(frozen=True)
 class ControlResult:
     """One planted output: what the attacks should see in it and what they saw."""
 
     name: str
-    kind: str  # positive (must be seen), negative (must not), sensitivity or blind spot (shown only)
+    kind: str
     share: float | None  # copied share of its rows
     seen: bool
     passed: bool
@@ -42,7 +47,7 @@ class SuiteResult:
     """Verdict, bound, attacks and controls. Internal: it was computed from real rows.
 
     `bound`: for a LEAK, "within" what the claim allows or "none claimed"; else None. `smallest_share`: the
-    smallest copied share of the rows that a planted leak shows these attacks would have seen.
+    smallest share of the rows whose cells, when copied, these attacks were seen to see.
     """
 
     verdict: str
@@ -135,6 +140,6 @@ def _line(attack: AttackResult) -> str:
 
 def _seen(control: ControlResult) -> str:
     what = f"seen by '{control.best_attack}'" if control.seen else "not seen"
-    if control.kind == "positive" or control.kind == "negative":
+    if control.kind in (POSITIVE, NEGATIVE):
         return f"{what} ({'as it must be' if control.passed else 'CONTROL FAILED'})"
-    return f"{what} (no reversible recoding is)" if control.kind == "blind spot" else what
+    return f"{what} (no reversible recoding is)" if control.kind == BLIND_SPOT else what

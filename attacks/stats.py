@@ -129,18 +129,46 @@ def permutation_p(scores: Floats, member: Mask, draws: int, rng: np.random.Gener
     """
     if member.all() or not member.any():
         raise ValueError("needs members and controls")
-    weights = _weights(scores)
-    first = _permuted_p(weights, member, max(99, draws // 10), rng)
-    return first if first >= 0.1 else _permuted_p(weights, member, draws, rng)
+    evidence = _Evidence.of(scores)
+    first = evidence.p_value(member, max(99, draws // 10), rng)
+    return first if first >= 0.1 else evidence.p_value(member, draws, rng)
 
 
-def _permuted_p(weights: NDArray[np.int64], member: Mask, draws: int, rng: np.random.Generator) -> float:
-    chosen = ~member
-    flip = 2 * int(chosen.sum()) > len(member)  # sum over the smaller group: the rest is the complement
-    sums = permuted_sums(weights, int((member if flip else chosen).sum()), draws, int(rng.integers(2**62)))
-    if flip:
-        sums = weights.sum(axis=0) - sums
-    return _least_p(np.vstack([weights[chosen].sum(axis=0), sums]))  # row 0: as observed
+@dataclass(frozen=True, eq=False)
+class _Evidence:
+    """Statistics of one score that are small for controls of small scores: sums over the controls.
+
+    `weights` (units, 2): doubled ranks and Savage scores, integers. `level`: the smallest of the top shares
+    that the unit is in, `len(_TOP_SHARES)` for none.
+    """
+
+    weights: NDArray[np.int64]
+    level: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, scores: Floats) -> _Evidence:
+        n = len(scores)
+        ranks = stats.rankdata(scores)
+        savage = -_SAVAGE_UNIT * np.log((n + 1.0 - ranks) / n)
+        weights = np.rint(np.stack([2.0 * ranks, savage], axis=1)).astype(np.int64)
+        descending = np.sort(scores)[::-1]
+        cuts = [_cut(descending, max(1, round(share * n))) for share in _TOP_SHARES]
+        level = sum((scores < cut).astype(np.uint8) for cut in cuts)
+        return cls(weights, np.asarray(level, np.uint8))
+
+    def p_value(self, member: Mask, draws: int, rng: np.random.Generator) -> float:
+        controls = ~member
+        flip = 2 * int(controls.sum()) > len(member)  # draw the smaller group: the rest is the complement
+        size = int((member if flip else controls).sum())
+        levels = len(_TOP_SHARES)
+        sums = permuted_sums(self.weights, self.level, levels, size, draws, int(rng.integers(2**62)))
+        if flip:
+            sums = self._sums(np.ones(len(member), bool)) - sums
+        return _least_p(np.vstack([self._sums(controls), sums]))  # row 0: as observed
+
+    def _sums(self, chosen: Mask) -> NDArray[np.int64]:
+        tops = [int((self.level[chosen] <= k).sum()) for k in range(len(_TOP_SHARES))]
+        return np.concatenate([self.weights[chosen].sum(axis=0), np.array(tops, np.int64)])
 
 
 def _least_p(sums: NDArray[np.int64]) -> float:
@@ -151,17 +179,6 @@ def _least_p(sums: NDArray[np.int64]) -> float:
     total = np.log(each).sum(axis=1)
     as_strong = (least < least[0]) | ((least == least[0]) & (total <= total[0] + 1e-9))
     return int(as_strong.sum()) / rows
-
-
-def _weights(scores: Floats) -> NDArray[np.int64]:
-    """Integer weights (units, statistics): a control with a high score weighs much."""
-    n = len(scores)
-    doubled = np.rint(2.0 * stats.rankdata(scores)).astype(np.int64)
-    from_top = n + 1.0 - doubled / 2.0
-    savage = np.rint(-_SAVAGE_UNIT * np.log(from_top / n)).astype(np.int64)
-    levels = np.sort(scores)[::-1]
-    tops = [(scores >= _cut(levels, max(1, round(share * n)))).astype(np.int64) for share in _TOP_SHARES]
-    return np.stack([doubled, savage, *tops], axis=1)
 
 
 def _cut(descending: Floats, k: int) -> float:

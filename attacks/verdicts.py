@@ -7,11 +7,21 @@ from dataclasses import dataclass
 
 from attacks.controls import ALPHA, percent
 from attacks.evaluate import AttackResult
-from attacks.result import INCONCLUSIVE, LEAK, NO_EVIDENCE, VIOLATION, ControlResult, SuiteResult
+from attacks.result import (
+    CELLS,
+    INCONCLUSIVE,
+    LEAK,
+    NEGATIVE,
+    NO_EVIDENCE,
+    POSITIVE,
+    VIOLATION,
+    ControlResult,
+    SuiteResult,
+)
 from attacks.split import Overlap
 from attacks.threat import Claim, Game
 
-_TOO_MUCH_OVERLAP = 0.2  # of the held-out units that chance would leave unmatched
+_TOO_MUCH_OVERLAP = 0.05  # of the held-out units
 
 
 def nothing(
@@ -52,11 +62,11 @@ class _Case:
     def decide(self) -> tuple[str, str]:
         """The first rule that applies, and its sentence."""
         rules: tuple[tuple[str, Callable[[], str | None]], ...] = (
+            (INCONCLUSIVE, self._overlapping),
             (INCONCLUSIVE, self._false_alarm),
             (VIOLATION, self._violation),
             (LEAK, self._leak),
             (INCONCLUSIVE, self._missed),
-            (INCONCLUSIVE, self._overlapping),
         )
         for verdict, rule in rules:
             sentence = rule()
@@ -66,9 +76,11 @@ class _Case:
 
     @property
     def smallest_share(self) -> float | None:
-        """The smallest planted share that was seen."""
-        planted = [c for c in self.controls if c.kind in ("positive", "sensitivity") and c.seen]
-        return min((c.share for c in planted if c.share is not None), default=None)
+        """The smallest share of the rows whose copied cells were seen."""
+        cells = [c for c in self.controls if c.kind in (POSITIVE, CELLS) and c.seen]
+        if self.game.view.has_finer_values:  # then a word-for-word copy says nothing about copied cells
+            cells = [c for c in cells if c.kind == CELLS or c.share == 1.0]
+        return min((c.share for c in cells if c.share is not None), default=None)
 
     @property
     def _worst(self) -> AttackResult:
@@ -79,7 +91,7 @@ class _Case:
         return "people" if self.game.entity == "person" else f"{self.game.entity}s"
 
     def _false_alarm(self) -> str | None:
-        failed = [c for c in self.controls if c.kind == "negative" and not c.passed]
+        failed = [c for c in self.controls if c.kind == NEGATIVE and not c.passed]
         if not failed:
             return None
         return (
@@ -120,30 +132,35 @@ class _Case:
         return f"No attack proves more than the promise ({self.game.claim}) allows."
 
     def _missed(self) -> str | None:
-        missed = [c for c in self.controls if c.kind == "positive" and not c.passed]
+        missed = [c for c in self.controls if c.kind == POSITIVE and not c.passed]
         if not missed:
             return None
         share = self.smallest_share
-        able = f"the smallest copied share they see is {percent(share)}" if share else "they see no copy"
+        able = f"the smallest share that they see is {percent(share)}" if share else "they see no copy"
         return (
             f"Nothing can be concluded: with {self.game.controls:,} held-out {self._people} the attacks did "
-            f"not see a planted {missed[0].name}; {able}. Hold out more, or say that this is enough "
+            f"not see a planted {missed[0].name}; {able}. Hold out more, or say that less is enough "
             "(must_see)."
         )
 
     def _overlapping(self) -> str | None:
-        if self.overlap.excess <= _TOO_MUCH_OVERLAP * (1.0 - self.overlap.expected):
+        if self.overlap.excess <= _TOO_MUCH_OVERLAP:
             return None
-        return f"Nothing can be concluded: {self._both()}, so they are no controls."
+        return f"Nothing can be concluded: {self._both()}. Rows are in both files, so these are no controls."
 
     def _no_evidence(self) -> str:
         names = len({attack.name for attack in self.attacks})
-        seen = percent(self.smallest_share) if self.smallest_share else "no share"
         return (
             f"None of {names} attacks told the {self.game.members:,} {self._people} of the training data "
-            f"from the {self.game.controls:,} held out. They would have seen copies of {seen} of the rows; "
-            "a reversible recoding of every row they would not. This is no proof of privacy."
+            f"from the {self.game.controls:,} held out. They would have seen {self._would_have_seen()}; a "
+            "reversible recoding of every row they would not. This is no proof of privacy."
         )
+
+    def _would_have_seen(self) -> str:
+        cells = percent(self.smallest_share or 1.0)
+        if not self.game.view.has_finer_values:
+            return f"a copy of {cells} of the rows"
+        return f"a copy of {percent(self.must_see)} of the rows, or of the cells of {cells} of the rows"
 
     def _both(self) -> str:
         return (
@@ -153,7 +170,7 @@ class _Case:
 
     def warnings(self) -> tuple[str, ...]:
         """What weakens the result, in words."""
-        found = [f"{self._both()}; that weakens every attack"] if self.overlap.excess > 0.01 else []
+        found = [f"{self._both()}; that weakens every attack"] if self.overlap.excess > 0 else []
         if not any(attack.group.startswith("most isolated") for attack in self.attacks):
             found.append(f"too few {self._people} to look at the most isolated 5 % by themselves")
         if self.game.controls < 1_000:

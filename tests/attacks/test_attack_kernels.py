@@ -64,10 +64,15 @@ def test_nearest_refuses_what_it_cannot_do() -> None:
 
 def test_permuted_sums_are_sums_of_subsets_each_equally_likely() -> None:
     weights = (1 << np.arange(5, dtype=np.int64))[:, None]  # a sum names its subset
-    sums = permuted_sums(weights, 2, 20_000, seed=5)[:, 0]
+    level = np.array([0, 0, 1, 2, 2], np.uint8)
+    sums, first, second = permuted_sums(weights, level, 2, 2, 20_000, seed=5).T
     subsets, counts = np.unique(sums, return_counts=True)
     assert sorted(subsets) == sorted((1 << i) + (1 << j) for i in range(5) for j in range(i))
     assert (np.abs(counts - 2000) < 5 * np.sqrt(2000 * 0.9)).all()
+    assert np.array_equal(first, sum((sums >> i) & 1 for i in (0, 1)))
+    assert np.array_equal(second, sum((sums >> i) & 1 for i in (0, 1, 2)))
+    with pytest.raises(ValueError, match="level"):
+        permuted_sums(weights, level + 1, 2, 2, 1, seed=0)
 
 
 @settings(max_examples=20, deadline=None)
