@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ import numpy as np
 
 import attacks
 from dpsynth import evaluation, release
-from dpsynth.errors import AuditError, UsageError
+from dpsynth.auditing import Audit, Private, audit_rows, digest, held_out, require_releasable
+from dpsynth.errors import UsageError
 from dpsynth.model import FittedModel
-from dpsynth.privacy.intake import Intake
 from dpsynth.privacy.ledger import Ledger
 from dpsynth.privacy.ledger_filter import Remaining
 from dpsynth.progress import Progress, silent
@@ -21,6 +20,8 @@ from dpsynth.project import Project
 from dpsynth.schema import Schema
 from dpsynth.synthesis import Plan, fit_reserved, plan, unit_of
 from dpsynth.table import Source, Table, read_table
+from dpsynth.unfinished import UnfinishedRun
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -102,45 +103,62 @@ def run_release(
     settings = settings or Settings()
     folder = Path(out)
     release.refuse_existing(folder)
+    kept = UnfinishedRun.beside(folder)
     release.before_spending(schema, settings.human).require()
     progress("reading the table", 0.0)
     table = read_table(data, schema)
     preview = plan(schema, method=method, epsilon=epsilon, delta=delta, ledger=ledger)
     with ledger.reserve(f"release {method}", preview.charges, preview.budget, fingerprint=digest(table)) as account:
         model, intake = fit_reserved(table, preview, account, holdout=settings.holdout, progress=progress)
-    synthetic = _sample(model, settings)
-    private = Private(synthetic, table.take(intake.training), table.take(intake.holdout))
-    suite = _attack(private, model, preview, settings, progress)
-    _record(ledger, model, suite, synthetic)
-    found = _evaluate(private, settings, progress)
-    progress("writing the bundle", 0.0)
-    bundle = release.write(
-        folder,
-        model=model,
-        synthetic=synthetic,
-        suite=suite.as_json(),
-        evaluation=found.as_json(),
-        human=settings.human,
-        form=settings.form,
-        internal={
+    with kept.holding(model, held_out(table, intake)):
+        synthetic = _sample(model, settings)
+        private = Private.of(table, intake)
+        audit, suite, found = audit_rows(
+            model,
+            synthetic,
+            private,
+            holdout=settings.holdout,
+            target=settings.target,
+            ledger=ledger,
+            progress=progress,
+        )
+        progress("writing the bundle", 0.0)
+        further = {
             "run.json": _configuration(preview, settings, private),
-            "holdout.json": _held_out(table, intake),
-        },
-    )
-    ledger.record_release(model.id, bundle.bundle_id)
-    verification = release.verify(bundle)
-    progress("writing the bundle", 1.0)
+            "holdout.json": held_out(table, intake),
+        }
+        verification = release_rows(model, synthetic, audit, ledger=ledger, out=folder, settings=settings, further=further)
+        progress("writing the bundle", 1.0)
     notices = tuple(notice.text for notice in account.notices)
     return Outcome(folder, model, len(synthetic), suite, found, verification, ledger.remaining(), notices)
 
 
-@dataclass(frozen=True, eq=False)
-class Private:
-    """Synthetic rows beside the real ones they are compared with. Nothing computed from it is released."""
-
-    synthetic: Table
-    training: Table
-    holdout: Table
+def release_rows(
+    model: FittedModel,
+    synthetic: Table,
+    audit: Audit,
+    *,
+    ledger: Ledger,
+    out: str | Path,
+    settings: Settings,
+    further: dict[str, object] | None = None,
+) -> release.Verification:
+    """Write the bundle of audited rows and verify it. AuditError for a blocked model, rows that were not
+    audited, an inspected column or missing human fields; `further`: more files for internal/."""
+    samples = require_releasable(ledger, model, synthetic, audit)
+    bundle = release.write(
+        out,
+        model=model,
+        synthetic=synthetic,
+        suite=audit.suite,
+        evaluation=audit.evaluation,
+        human=settings.human,
+        form=settings.form,
+        samples_audited=samples,
+        internal=further,
+    )
+    ledger.record_release(model.id, bundle.bundle_id)
+    return release.verify(bundle)
 
 
 def _configuration(preview: Plan, settings: Settings, private: Private) -> dict[str, Any]:
@@ -155,59 +173,10 @@ def _configuration(preview: Plan, settings: Settings, private: Private) -> dict[
     }
 
 
-def _held_out(table: Table, intake: Intake) -> dict[str, Any]:
-    """Internal: who was held out, so that the audit can be repeated. Ids of units, or row numbers from 1."""
-    if table.units is None or table.unit_labels is None:
-        return {"rows": (intake.holdout + 1).tolist()}
-    return {"units": sorted(str(label) for label in table.unit_labels[np.unique(table.units[intake.holdout])])}
-
-
 def _sample(model: FittedModel, settings: Settings) -> Table:
     """As many rows as declared, or as the released number of training records implies for everybody."""
     rows = settings.rows or max(1, round(model.generator.total / (1 - settings.holdout)))
     return model.sample_table(rows, np.random.default_rng())
-
-
-def _attack(
-    private: Private, model: FittedModel, preview: Plan, settings: Settings, progress: Progress
-) -> attacks.SuiteResult:
-    def step(name: str, done: float) -> None:
-        progress(f"attacking: {name}", done)
-
-    return attacks.run_suite(
-        private.synthetic,
-        private.training,
-        private.holdout,
-        model.schema,
-        (preview.budget.epsilon, preview.budget.delta),
-        cliques=[m.clique for m in model.measurements],
-        coin=settings.holdout,
-        progress=step,
-    )
-
-
-def _evaluate(private: Private, settings: Settings, progress: Progress) -> evaluation.Evaluation:
-    return evaluation.evaluate(
-        private.synthetic,
-        private.training,
-        private.holdout,
-        private.training.schema,
-        target=settings.target or None,
-        rng=np.random.default_rng(),
-        progress=progress,
-    )
-
-
-def _record(ledger: Ledger, model: FittedModel, suite: attacks.SuiteResult, synthetic: Table) -> None:
-    """Every audit is an entry; a violation blocks the model for good."""
-    ledger.record_audit(model.id, suite.verdict, samples=1, rows_sha256=[digest(synthetic).hex()])
-    if suite.verdict == attacks.VIOLATION:
-        ledger.block(model.id, "the attacks found more than the promise allows (VIOLATION)")
-        raise AuditError(
-            "A320",
-            f"{suite.headline}; the model is blocked in the ledger and nothing was released",
-            "find the fault first; a new model needs a new fit and its charge",
-        )
 
 
 def settings_of(project: Project) -> Settings:
@@ -242,14 +211,3 @@ def open_ledger(project: Project, path: Path | None = None, epsilon: float | Non
         promise = project.run_budget(epsilon)
     dataset = (spec.dataset if spec else None) or Path(project.data.path or "table").stem
     return Ledger.open(where, dataset=dataset, promise=promise, unit=unit_of(project.schema))
-
-
-def digest(table: Table) -> bytes:
-    """SHA-256 of a table's values; of private rows it goes into the ledger under a secret key only."""
-    total = hashlib.sha256()
-    for name, column in table.values.items():
-        total.update(name.encode())
-        total.update("\x1f".join(map(str, column)).encode() if column.dtype == object else column.tobytes())
-        if name in table.missing:
-            total.update(table.missing[name].tobytes())
-    return total.digest()

@@ -1,0 +1,177 @@
+"""Synthetic rows against the real ones: attacks and evaluation, entered in the ledger. All of it internal."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import attacks
+from dpsynth import evaluation
+from dpsynth.errors import AuditError, UsageError
+from dpsynth.model import FittedModel
+from dpsynth.privacy.intake import Intake
+from dpsynth.privacy.ledger import Ledger
+from dpsynth.progress import Progress, silent
+from dpsynth.table import Table
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Private:
+    """The real rows that synthetic ones are compared with, by unit. Nothing computed from them is released."""
+
+    training: Table
+    holdout: Table
+
+    @classmethod
+    def of(cls, table: Table, intake: Intake) -> Private:
+        """As a fit has split them."""
+        return cls(table.take(intake.training), table.take(intake.holdout))
+
+    @classmethod
+    def split_again(cls, table: Table, held_out: Mapping[str, Any]) -> Private:
+        """As `held_out` remembers an earlier fit's split; rows above the unit bound stay with their unit.
+
+        Raises UsageError when it does not describe this table.
+        """
+        mask = np.zeros(len(table), dtype=bool)
+        if table.units is not None and table.unit_labels is not None and "units" in held_out:
+            names = set(held_out["units"])
+            of_unit = np.array([str(label) in names for label in table.unit_labels], dtype=bool)
+            mask = of_unit[table.units]
+        elif table.units is None and "rows" in held_out and max(held_out["rows"], default=0) <= len(table):
+            mask[np.array(held_out["rows"], dtype=np.int64) - 1] = True
+        else:
+            raise UsageError("U117", "the hold-out file belongs to another table", "give the one written by the fit")
+        return cls(table.take(~mask), table.take(mask))
+
+
+def held_out(table: Table, intake: Intake) -> dict[str, Any]:
+    """Who was held out, so that an audit can be made later: ids of units, or row numbers from 1. Private."""
+    if table.units is None or table.unit_labels is None:
+        return {"rows": (intake.holdout + 1).tolist()}
+    return {"units": sorted(str(label) for label in table.unit_labels[np.unique(table.units[intake.holdout])])}
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """What attacks and evaluation found about one table of synthetic rows of one model. Internal."""
+
+    model_id: str
+    rows_sha256: str
+    suite: Mapping[str, Any]
+    evaluation: Mapping[str, Any]
+
+    @property
+    def verdict(self) -> str:
+        return str(self.suite["verdict"])
+
+    @property
+    def headline(self) -> str:
+        return str(self.suite["headline"])
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "model": self.model_id,
+            "rows_sha256": self.rows_sha256,
+            "attacks": self.suite,
+            "evaluation": self.evaluation,
+        }
+
+    @classmethod
+    def load(cls, path: Path) -> Audit:
+        """An audit that was saved as JSON; UsageError when the file is none."""
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if found["format"] != FORMAT:
+                raise ValueError
+            audit = cls(found["model"], found["rows_sha256"], found["attacks"], found["evaluation"])
+            _ = audit.verdict, audit.headline
+        except (OSError, ValueError, KeyError, TypeError):
+            raise UsageError("U118", f"{path} is no audit", "make one with dpsynth audit --model ... -o FILE") from None
+        return audit
+
+
+def audit_rows(
+    model: FittedModel,
+    synthetic: Table,
+    private: Private,
+    *,
+    holdout: float,
+    target: tuple[str, ...] = (),
+    ledger: Ledger,
+    progress: Progress = silent,
+) -> tuple[Audit, attacks.SuiteResult, evaluation.Evaluation]:
+    """Attack and evaluate `synthetic`, rows of `model`; the ledger takes note, a violation blocks the model for good.
+
+    `holdout`: the declared probability of each unit's coin.
+    """
+    promised = model.receipt.budget
+    suite = attacks.run_suite(
+        synthetic,
+        private.training,
+        private.holdout,
+        model.schema,
+        (promised.epsilon, promised.delta),
+        cliques=[m.clique for m in model.measurements],
+        coin=holdout,
+        progress=lambda step, done: progress(f"attacking: {step}", done),
+    )
+    rows = digest(synthetic).hex()
+    ledger.record_audit(model.id, suite.verdict, samples=1, rows_sha256=[rows])
+    if suite.verdict == attacks.VIOLATION:
+        ledger.block(model.id, "the attacks found more than the promise allows (VIOLATION)")
+    found = evaluation.evaluate(
+        synthetic,
+        private.training,
+        private.holdout,
+        model.schema,
+        target=target or None,
+        rng=np.random.default_rng(),
+        progress=lambda step, done: progress(f"evaluating: {step}", done),
+    )
+    return Audit(model.id, rows, suite.as_json(), found.as_json()), suite, found
+
+
+def require_releasable(ledger: Ledger, model: FittedModel, synthetic: Table, audit: Audit) -> int:
+    """Refuse a blocked model and rows that no audit of it has seen; returns how many samples were audited.
+
+    AuditError A320 to A322. The other rules are the policy gate's.
+    """
+    why = ledger.blocked(model.id)
+    if why is not None:
+        raise AuditError(
+            "A320",
+            f"{audit.headline} The model is blocked for good: {why}; nothing was released",
+            "find the fault first; a new model needs a new fit and its charge",
+        )
+    rows = digest(synthetic).hex()
+    if audit.model_id != model.id or audit.rows_sha256 != rows:
+        raise AuditError("A321", "the audit is of other rows or of another model", "audit exactly these rows")
+    entries = ledger.audits(model.id)
+    if not any(rows in entry.rows_sha256 and entry.verdict == audit.verdict for entry in entries):
+        raise AuditError("A322", "the ledger knows no such audit of these rows", "run dpsynth audit with this ledger")
+    return sum(entry.samples for entry in entries)
+
+
+def digest(table: Table) -> bytes:
+    """SHA-256 of a table's values; of private rows it goes into the ledger under a secret key only."""
+    total = hashlib.sha256()
+    for name, column in table.values.items():
+        total.update(name.encode())
+        if column.dtype == object:
+            total.update("\x1f".join(map(str, column)).encode())
+        else:
+            filled = np.where(table.missing[name], 0, column).astype(column.dtype) if name in table.missing else column
+            total.update(filled.tobytes())
+        if name in table.missing:
+            total.update(table.missing[name].tobytes())
+    return total.digest()
