@@ -114,7 +114,7 @@ def _check(synthetic: Table, train: Table, target: str | Sequence[str] | None) -
     for wanted in _named(target):
         if wanted not in learnable(train):
             raise UsageError(
-                "U130", f"there is no column {wanted!r} to predict", "name a modelled column as target"
+                "U170", f"there is no column {wanted!r} to predict", "name a modelled column as target"
             )
 
 

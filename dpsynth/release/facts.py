@@ -76,7 +76,7 @@ class Public:
             "model_id": model["id"],
             "rows": self.consistency.rows,
             "columns": len(self.schema.written),
-            "noisy_rows_of_the_source": round(self.consistency.total),
+            "noisy_rows_used": round(self.consistency.total),
         }
 
     def _error(self) -> Json:

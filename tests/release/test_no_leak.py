@@ -75,7 +75,7 @@ def texts(public: Path, paid: re.Pattern[str]) -> Iterator[tuple[str, str]]:
 def paid_for(bundle: release.Bundle) -> re.Pattern[str]:
     """The noisy number of rows: it may lie near the true one, or even hit it."""
     report = json.loads((bundle.public / "report.json").read_bytes())
-    total = report["generator"]["noisy_rows_of_the_source"]
+    total = report["generator"]["noisy_rows_used"]
     return re.compile(rf"{total}|{render.whole(total)}|{report['consistency']['noisy_total']}")
 
 

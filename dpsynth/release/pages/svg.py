@@ -121,7 +121,7 @@ def _whiskers(box: _LogLog, mark: Mark, position: int, of: int) -> list[str]:
     colour, body = COLOURS[position % len(COLOURS)], []
     for f, t, low, high in mark.points:
         x, y = box.at((f, t))
-        x += 4.0 * (position - (of - 1) / 2)
+        x += 1.2 * (position - (of - 1) / 2)
         _, bottom = box.at((f, low))
         _, top = box.at((f, high))
         body.append(_line(x, bottom, x, top, colour, 1.5))
