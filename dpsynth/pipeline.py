@@ -11,6 +11,7 @@ import numpy as np
 import attacks
 from dpsynth import evaluation, release
 from dpsynth.auditing import Audit, Private, audit_rows, digest, held_out, require_releasable
+from dpsynth.budget import Budget
 from dpsynth.errors import UsageError
 from dpsynth.model import FittedModel
 from dpsynth.privacy.ledger import Ledger
@@ -131,6 +132,24 @@ def run_release(
         progress("writing the bundle", 1.0)
     notices = tuple(notice.text for notice in account.notices)
     return Outcome(folder, model, len(synthetic), suite, found, verification, ledger.remaining(), notices)
+
+
+def fit_held_out(
+    data: Source,
+    schema: Schema,
+    *,
+    method: str,
+    budget: Budget,
+    ledger: Ledger,
+    holdout: float,
+    progress: Progress = silent,
+) -> tuple[FittedModel, dict[str, Any]]:
+    """A model whose audit can be made later: with it, private, who was held out of its fit."""
+    table = read_table(data, schema)
+    preview = plan(schema, method=method, epsilon=budget.epsilon, delta=budget.delta, ledger=ledger)
+    with ledger.reserve(f"fit {method}", preview.charges, preview.budget, fingerprint=digest(table)) as account:
+        model, intake = fit_reserved(table, preview, account, holdout=holdout, progress=progress)
+    return model, held_out(table, intake)
 
 
 def release_rows(

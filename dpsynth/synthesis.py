@@ -56,7 +56,7 @@ def plan(
     cannot be modelled, BudgetError for a promise that no run can keep or the ledger cannot hold.
     """
     if method not in METHODS:
-        raise UsageError("U110", f"there is no method {method!r}", f"choose one of {', '.join(METHODS)}")
+        raise UsageError("U130", f"there is no method {method!r}", f"choose one of {', '.join(METHODS)}")
     budget = Budget(epsilon, _delta(delta, ledger))
     unit = unit_of(schema)
     domain = Encoding(schema).domain

@@ -79,6 +79,57 @@ def test_fit_then_sample(project: Path) -> None:
     assert spent_runs(project) == 1
 
 
+def test_the_job_in_single_steps(project: Path) -> None:
+    folder = project.parent
+    model, rows, findings, out = folder / "model", folder / "rows.csv", folder / "audit.json", folder / "release"
+    assert dpsynth("fit", project, "-o", model).exit_code == 0
+    assert (folder / "model.holdout.json").stat().st_mode & 0o077 == 0
+    assert dpsynth("sample", model, "-n", 800, "-o", rows).exit_code == 0
+    release = ("release", model, "--synthetic", rows, "--audit", findings, "--project", project, "-o", out)
+    refused(dpsynth(*release), 2, "U")
+    audit = dpsynth("audit", "--model", model, "--project", project, "--synthetic", rows, "--out", findings)
+    assert audit.exit_code == 0, audit.output
+    assert findings.stat().st_mode & 0o077 == 0
+
+    other = folder / "other.csv"
+    assert dpsynth("sample", model, "-n", 800, "-o", other).exit_code == 0
+    refused(dpsynth(*release[:3], other, *release[4:]), 6, "A321")
+    forged = json.loads(findings.read_text())
+    forged["attacks"]["verdict"] = "NO EVIDENCE AT ALL"
+    (folder / "forged.json").write_text(json.dumps(forged))
+    refused(dpsynth(*release[:5], folder / "forged.json", *release[6:]), 6, "A322")
+    assert not out.exists()
+
+    done = dpsynth(*release)
+    assert done.exit_code == 0, done.output
+    assert dpsynth("verify", out, "--ledger", folder / "claims.ledger").exit_code == 0
+    assert spent_runs(project) == 1
+
+
+def test_a_run_that_fails_after_its_fit_keeps_the_model(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("the evaluation failed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dpsynth.auditing.evaluation.evaluate", broken)
+        assert dpsynth("run", project, "-o", project.parent / "release").exit_code == 1
+    kept = project.parent / "release.unfinished"
+    assert kept.stat().st_mode & 0o077 == 0
+    assert not (project.parent / "release").exists()
+    refused(dpsynth("run", project, "-o", project.parent / "release"), 2, "U121")
+    assert spent_runs(project) == 1
+    rows, findings = project.parent / "rows.csv", project.parent / "audit.json"
+    assert dpsynth("sample", kept / "model", "-n", 500, "-o", rows).exit_code == 0
+    told = ("--model", kept / "model", "--project", project, "--synthetic", rows, "--out", findings)
+    assert dpsynth("audit", *told).exit_code == 0
+    done = dpsynth(
+        "release", kept / "model", "--synthetic", rows, "--audit", findings, "--project", project,
+        "-o", project.parent / "release",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert spent_runs(project) == 1
+
+
 def test_audit_catches_a_copy(project: Path) -> None:
     folder = project.parent
     lines = (folder / "claims.csv").read_text().splitlines()

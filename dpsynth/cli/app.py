@@ -42,6 +42,7 @@ VERBS = (
     produce.fit,
     produce.sample,
     review.audit,
+    produce.release,
     review.verify,
     produce.run,
     produce.demo,

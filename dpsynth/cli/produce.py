@@ -1,4 +1,4 @@
-"""Verbs that make something: fit, sample, run, demo."""
+"""Verbs that make something: fit, sample, release, run, demo."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import numpy as np
 import typer
 
 from dpsynth import demo_data, pipeline, synthesis
+from dpsynth.auditing import Audit
 from dpsynth.cli.common import Answer, Screen
 from dpsynth.cli.words import outcome_data, outcome_text
 from dpsynth.errors import UsageError
 from dpsynth.project import Project
-from dpsynth.table import write_table
+from dpsynth.table import read_table, write_table
+from dpsynth.unfinished import keep
 
 ProjectFile = Annotated[Path, typer.Argument(metavar="PROJECT.yaml", help="The project file.", show_default=False)]
 LedgerFile = Annotated[
@@ -31,22 +33,25 @@ def fit(
     epsilon: Epsilon = None,
     ledger: LedgerFile = None,
 ) -> Answer:
-    """Fit a model: reserves its whole cost in the ledger, then reads the rows. Spends."""
+    """Fit a model: reserves its whole cost in the ledger, then counts the rows. Spends.
+
+    Beside MODEL a private file remembers who was held out of the fit, for dpsynth audit.
+    """
     spec = Project.load(project)
     budget = spec.run_budget(epsilon)
     if out.exists():
         raise UsageError("U101", f"{out} exists already", "name a new folder with -o")
     with pipeline.open_ledger(spec, ledger, epsilon) as account, screen.progress() as progress:
-        model = synthesis.fit(
+        model, held_out = pipeline.fit_held_out(
             spec.data_path,
             spec.schema,
             method=spec.generator.method,
-            epsilon=budget.epsilon,
-            delta=budget.delta,
+            budget=budget,
             ledger=account,
+            holdout=spec.audit.holdout,
             progress=progress,
         )
-        model.save(out)
+        keep(model, held_out, out)
         left = account.remaining()
     spent = model.receipt.certificate
     text = (
@@ -71,9 +76,29 @@ def sample(
         raise UsageError("U102", f"{out} exists already", "name a new file with -o")
     fitted = synthesis.load(model)
     table = fitted.sample(rows, np.random.default_rng(seed))
-    write_table(table, out)
+    write_table(table, out, fitted.schema)
     data = {"file": str(out), "rows": len(table), "model": fitted.id, "audited": False}
     return Answer(data, f"{len(table)} synthetic rows: {out} (audited: no)")
+
+
+def release(
+    screen: Screen,
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a fitted model.", show_default=False)],
+    synthetic: Annotated[Path, typer.Option("--synthetic", help="Audited rows of it.", show_default=False)],
+    audit: Annotated[Path, typer.Option("--audit", help="What dpsynth audit found about them.", show_default=False)],
+    project: Annotated[Path, typer.Option("--project", help="The project file.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="New folder for the release.", show_default=False)],
+    ledger: LedgerFile = None,
+) -> Answer:
+    """Write the bundle of audited rows, if the policy gate lets it through. Spends nothing."""
+    spec, fitted = Project.load(project), synthesis.load(model)
+    rows = read_table(synthetic, fitted.schema)
+    with pipeline.open_ledger(spec, ledger) as account:
+        verified = pipeline.release_rows(
+            fitted, rows, Audit.load(audit), ledger=account, out=out, settings=pipeline.settings_of(spec)
+        )
+    text = f"{out / 'public' / 'report.html'} (may be shared)\n{verified.words}"
+    return Answer({"folder": str(out), "model": fitted.id, "verified": verified.words}, text)
 
 
 def run(

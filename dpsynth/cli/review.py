@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
 
 import attacks
-from dpsynth import evaluation, release
+from dpsynth import evaluation, pipeline, release, synthesis
+from dpsynth.auditing import Private, audit_rows
 from dpsynth.cli.common import Answer, Screen
 from dpsynth.errors import AuditError, UsageError
+from dpsynth.project import Project
 from dpsynth.schema import Schema
 from dpsynth.table import read_table
+from dpsynth.unfinished import load_held_out
 
 FOUND = AuditError.exit_code
 
@@ -21,41 +25,82 @@ FOUND = AuditError.exit_code
 def audit(
     screen: Screen,
     synthetic: Annotated[Path, typer.Option("--synthetic", help="The synthetic table.", show_default=False)],
-    train: Annotated[Path, typer.Option("--train", help="The rows it was made from.", show_default=False)],
-    schema: Annotated[Path, typer.Option("--schema", help="A schema or project file.", show_default=False)],
-    holdout: Annotated[
-        Path | None, typer.Option("--holdout", help="Rows that were held out.", show_default=False)
-    ] = None,
+    train: Annotated[Path | None, typer.Option("--train", help="The rows it was made from.", show_default=False)] = None,
+    holdout: Annotated[Path | None, typer.Option("--holdout", help="Rows of other people that were held out.", show_default=False)] = None,
+    schema: Annotated[Path | None, typer.Option("--schema", help="A schema or project file.", show_default=False)] = None,
     epsilon: Annotated[float | None, typer.Option("--epsilon", help="What was claimed.", show_default=False)] = None,
     delta: Annotated[float | None, typer.Option("--delta", help="What was claimed.", show_default=False)] = None,
     split: Annotated[
         str, typer.Option("--split", help="random: chance alone decided who was held out; else unknown.")
     ] = "unknown",
+    model: Annotated[Path | None, typer.Option("--model", help="A model of ours, instead of --train and --holdout; needs --project.", show_default=False)] = None,
+    project: Annotated[Path | None, typer.Option("--project", help="The project file that the model was fitted with.", show_default=False)] = None,
+    ledger: Annotated[Path | None, typer.Option("--ledger", help="The ledger that takes note, instead of the project's.", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="A file for the findings (private); release needs it.", show_default=False)] = None,
 ) -> Answer:
     """Attack anybody's synthetic table, and say how good it is. Exit 6 when it breaks its own claim."""
-    if (epsilon is None) != (delta is None):
-        raise UsageError("U106", "a claim is a pair", "give both --epsilon and --delta, or neither")
+    if out is not None and out.exists():
+        raise UsageError("U109", f"{out} exists already", "name a new file with --out")
+    if model is not None:
+        if project is None or train or holdout or schema or epsilon or delta:
+            raise UsageError("U108", "--model goes with --project and nothing else", "the model knows its claim and its rows")
+        found, text = _audit_model(screen, model, synthetic, project, ledger)
+    else:
+        if train is None or schema is None:
+            raise UsageError("U110", "there is nothing to compare with", "give --train and --schema, or --model and --project")
+        found, text = _audit_table(screen, (synthetic, train, holdout), Schema.load(schema), _claim(epsilon, delta), split)
+    if out is not None:
+        out.touch(mode=0o600)
+        out.write_text(json.dumps(found, ensure_ascii=False), encoding="utf-8")
+    verdict = found["attacks"]["verdict"]
+    return Answer({"verdict": verdict, **found}, text, FOUND if verdict == attacks.VIOLATION else 0)
+
+
+def _audit_model(
+    screen: Screen, model: Path, synthetic: Path, project: Path, ledger: Path | None
+) -> tuple[dict[str, Any], str]:
+    """A model of ours, against the rows it was fitted to; an entry in the ledger."""
+    spec, fitted = Project.load(project), synthesis.load(model)
+    settings = pipeline.settings_of(spec)
+    rows = read_table(synthetic, fitted.schema)
+    table = read_table(spec.data_path, spec.schema)
+    private = Private.split_again(table, load_held_out(model))
+    with pipeline.open_ledger(spec, ledger) as account, screen.progress() as progress:
+        found, suite, _ = audit_rows(
+            fitted, rows, private, holdout=settings.holdout, target=settings.target, ledger=account, progress=progress
+        )
+    return found.as_json(), str(suite)
+
+
+def _audit_table(
+    screen: Screen,
+    files: tuple[Path, Path, Path | None],
+    schema: Schema,
+    claim: tuple[float, float] | None,
+    split: str,
+) -> tuple[dict[str, Any], str]:
+    """Anybody's synthetic table, with the rows it was made from and, if there are some, rows held out."""
     if split not in {"random", "unknown"}:
         raise UsageError("U107", f"--split {split!r} means nothing", "write --split random, or leave it out")
-    known = Schema.load(schema)
-    rows = read_table(synthetic, known, require_unit=False)
-    members = read_table(train, known)
-    controls = None if holdout is None else read_table(holdout, known)
+    rows, members = read_table(files[0], schema, require_unit=False), read_table(files[1], schema)
+    controls = None if files[2] is None else read_table(files[2], schema)
     with screen.progress() as progress:
         suite = attacks.run_suite(
-            rows,
-            members,
-            controls,
-            known,
-            None if epsilon is None or delta is None else (epsilon, delta),
-            split_is_random=split == "random",
-            progress=progress,
+            rows, members, controls, schema, claim, split_is_random=split == "random", progress=progress
         )
-        found = None
+        found: dict[str, Any] = {"attacks": suite.as_json(), "evaluation": None}
         if controls is not None and min(len(rows), len(members), len(controls)) > 0:
-            found = evaluation.evaluate(rows, members, controls, known, rng=np.random.default_rng(), progress=progress)
-    data = {"verdict": suite.verdict, "attacks": suite.as_json(), "evaluation": found.as_json() if found else None}
-    return Answer(data, str(suite), FOUND if suite.verdict == attacks.VIOLATION else 0)
+            judged = evaluation.evaluate(rows, members, controls, schema, rng=np.random.default_rng(), progress=progress)
+            found["evaluation"] = judged.as_json()
+    return found, str(suite)
+
+
+def _claim(epsilon: float | None, delta: float | None) -> tuple[float, float] | None:
+    if epsilon is None and delta is None:
+        return None
+    if epsilon is None or delta is None:
+        raise UsageError("U106", "a claim is a pair", "give both --epsilon and --delta, or neither")
+    return epsilon, delta
 
 
 def verify(
