@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +14,8 @@ from attacks.sizes import FARTHEST, MISMATCH
 Bytes = NDArray[np.uint8]
 Distances = NDArray[np.uint16]
 
+_THREADS = 2
+_WORTH_A_THREAD = 1 << 28  # comparisons: about 20 ms
 _MOST_COLUMNS = FARTHEST // MISMATCH
 
 
@@ -42,15 +48,26 @@ def nearest(
     from attacks import compiled
 
     out = np.full((len(targets), k), FARTHEST, np.uint16)
-    compiled.nearest(
-        np.ascontiguousarray(targets, dtype=np.uint8),
-        np.ascontiguousarray(table.T, dtype=np.uint8),
-        np.ascontiguousarray(ordered, dtype=np.bool_),
-        np.ascontiguousarray(first, dtype=np.int64),
-        np.ascontiguousarray(last, dtype=np.int64),
-        out,
-    )
+    rows = np.ascontiguousarray(targets, dtype=np.uint8)
+    columnwise = np.ascontiguousarray(table.T, dtype=np.uint8)
+    is_ordered = np.ascontiguousarray(ordered, dtype=np.bool_)
+    skip_first, skip_last = (np.ascontiguousarray(bound, dtype=np.int64) for bound in (first, last))
+
+    def part(piece: slice) -> None:
+        bounds = skip_first[piece], skip_last[piece]
+        compiled.nearest(rows[piece], columnwise, is_ordered, *bounds, out[piece])
+
+    _in_threads(part, len(rows), len(rows) * table.size)
     return out
+
+
+def _in_threads(work: Callable[[slice], None], rows: int, size: int) -> None:
+    """`work` on slices of the rows, at most two at a time; the compiled code lets go of the interpreter."""
+    if size < _WORTH_A_THREAD or len(os.sched_getaffinity(0)) < _THREADS:
+        return work(slice(0, rows))
+    half = rows // _THREADS
+    with ThreadPoolExecutor(_THREADS) as pool:
+        list(pool.map(work, [slice(0, half), slice(half, rows)]))
 
 
 def permuted_sums(

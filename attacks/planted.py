@@ -2,7 +2,7 @@
 
 Negative: half of the members, drawn by unit, leave the game and serve as reference rows. They are real rows
 from where the training rows came from and nobody attacks them, so an output made of them leaks nothing about
-the remaining members. Positive: the very table under attack, a share of its rows replaced by members' rows.
+the remaining members. Positive: the very table under attack with members' rows added.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.threat import Game, Rows, concatenate, hash_columns
+from attacks.threat import Game, Rows, hash_columns
 from dpsynth.records import Records
 
 _MOST_ROWS = 200_000  # rows of a negative output
@@ -53,20 +53,19 @@ class Nursery:
 
 
 def leaky(game: Game, share: float, rng: np.random.Generator, *, verbatim: bool) -> Game:
-    """The game about the same table with this share of its rows replaced by members' rows.
+    """The game about the same table with so many members' rows added that they are this share of its rows.
 
     Word for word, or (not `verbatim`) cell by cell: inside a cell the values are then those of the table's
-    own rows in the same cell. A generator that copies encoded rows does that, and it is harder to see.
+    own rows in the same cell. A generator that copies encoded rows does that, and it is harder to see. A
+    share of 1 has nothing but copies.
     """
     table, candidates = game.view.synthetic, game.view.candidates
-    copies = min(len(table), max(1, round(share * len(table))))
+    copies = len(table) if share == 1.0 else max(1, round(len(table) * share / (1.0 - share)))
     members = np.flatnonzero(candidates.rows_of(game.member))
     copied = candidates.rows.take(members[_spread(len(members), copies, rng)])
     if not verbatim:
         copied = _in_style(copied, table, rng)
-    if copies == len(table):
-        return game.on(copied)
-    return game.on(concatenate([copied, table.take(rng.permutation(len(table))[copies:])]))
+    return game.on(copied) if share == 1.0 else game.with_rows(copied)
 
 
 def recoded(game: Game, rng: np.random.Generator) -> Game:

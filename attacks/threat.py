@@ -196,12 +196,17 @@ class Candidates:
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """What the attacker holds. `prior`: the share of candidate units that were in the training data."""
+    """What the attacker holds.
+
+    `prior`: the share of candidate units that were in the training data. `grown`: when the synthetic table is
+    another view's with rows added at its end, that view and the rows; distances are then not computed twice.
+    """
 
     synthetic: Rows
     candidates: Candidates
     prior: float
     cliques: tuple[Clique, ...] | None = None  # the marginals that the generator measured, when known
+    grown: tuple[View, Rows] | None = None
 
     @cached_property
     def has_finer_values(self) -> bool:
@@ -217,7 +222,9 @@ class View:
     def closest(self) -> NDArray[np.uint16]:
         """Per row of the candidates: distance to the closest synthetic row."""
         candidates = self.candidates
-        return nearest(candidates.rows.fine, self.synthetic.fine, candidates.ordered)[:, 0]
+        new = self.synthetic if self.grown is None else self.grown[1]
+        found = nearest(candidates.rows.fine, new.fine, candidates.ordered)[:, 0]
+        return found if self.grown is None else np.minimum(found, self.grown[0].closest)
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,7 +257,12 @@ class Game:
 
     def on(self, synthetic: Rows) -> Game:
         """The same game about another synthetic table."""
-        return replace(self, view=replace(self.view, synthetic=synthetic))
+        return replace(self, view=replace(self.view, synthetic=synthetic, grown=None))
+
+    def with_rows(self, added: Rows) -> Game:
+        """The same game about the synthetic table with these rows added."""
+        whole = concatenate([self.view.synthetic, added])
+        return replace(self, view=replace(self.view, synthetic=whole, grown=(self.view, added)))
 
 
 class Attack(Protocol):
