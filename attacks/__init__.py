@@ -1,13 +1,13 @@
 """Attacks on anybody's synthetic table. Knows nothing of how synthesis works."""
 
-from attacks.evaluate import AttackResult, Bound
+from attacks.evaluate import FEWEST, AttackResult, Bound
 from attacks.result import INCONCLUSIVE, LEAK, NO_EVIDENCE, VIOLATION, ControlResult, SuiteResult
 from attacks.stats import Interval, RateAt
 from attacks.suite import default_attacks, run_game, run_suite
 from attacks.threat import Attack, Candidates, Claim, Game, Rows, View
 
 __all__ = [
-    "INCONCLUSIVE", "LEAK", "NO_EVIDENCE", "VIOLATION", "Attack", "AttackResult", "Bound", "Candidates",
+    "FEWEST", "INCONCLUSIVE", "LEAK", "NO_EVIDENCE", "VIOLATION", "Attack", "AttackResult", "Bound", "Candidates",
     "Claim", "ControlResult", "Game", "Interval", "RateAt", "Rows", "SuiteResult", "View", "default_attacks",
     "run_game", "run_suite",
 ]  # fmt: skip

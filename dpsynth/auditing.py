@@ -53,6 +53,17 @@ class Private:
         return cls(table.take(~mask), table.take(mask))
 
 
+def require_enough(table: Table, holdout: float) -> None:
+    """Refuse, before anything is spent, a table so small that no attack could run: AuditError A323."""
+    units = len(table) if table.units is None else len(np.unique(table.units))
+    if units * min(holdout, (1 - holdout) / 2) < 2 * attacks.FEWEST:
+        raise AuditError(
+            "A323",
+            f"so few {table.schema.unit.entity}s are in the table that attacks on the release would mean nothing",
+            f"raise audit: {{holdout: ...}} until about {2 * attacks.FEWEST} are held out, or use dpsynth fit without a release",
+        )
+
+
 def held_out(table: Table, intake: Intake) -> dict[str, Any]:
     """Who was held out, so that an audit can be made later: ids of units, or row numbers from 1. Private."""
     if table.units is None or table.unit_labels is None:

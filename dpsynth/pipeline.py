@@ -10,7 +10,7 @@ import numpy as np
 
 import attacks
 from dpsynth import evaluation, release
-from dpsynth.auditing import Audit, Private, audit_rows, digest, held_out, require_releasable
+from dpsynth.auditing import Audit, Private, audit_rows, digest, held_out, require_enough, require_releasable
 from dpsynth.budget import Budget
 from dpsynth.errors import UsageError
 from dpsynth.model import FittedModel
@@ -108,6 +108,7 @@ def run_release(
     release.before_spending(schema, settings.human).require()
     progress("reading the table", 0.0)
     table = read_table(data, schema)
+    require_enough(table, settings.holdout)
     preview = plan(schema, method=method, epsilon=epsilon, delta=delta, ledger=ledger)
     with ledger.reserve(f"release {method}", preview.charges, preview.budget, fingerprint=digest(table)) as account:
         model, intake = fit_reserved(table, preview, account, holdout=settings.holdout, progress=progress)
@@ -124,7 +125,7 @@ def run_release(
             progress=progress,
         )
         progress("writing the bundle", 0.0)
-        further = {
+        further: dict[str, object] = {
             "run.json": _configuration(preview, settings, private),
             "holdout.json": held_out(table, intake),
         }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from dpsynth.cli import account, prepare, produce, review
-from dpsynth.cli.common import verb
+from dpsynth.cli.common import Answer, verb
 from dpsynth.versions import VERSION
 
 app = typer.Typer(
@@ -35,8 +36,9 @@ def options(
     """Differentially private synthetic tables: one budget, one ledger, attacks on every release."""
 
 
-VERBS = (
+VERBS: tuple[Callable[..., Answer], ...] = (
     prepare.init,
+    prepare.schema,
     prepare.check,
     prepare.plan,
     produce.fit,
@@ -51,6 +53,13 @@ for function in VERBS:
     app.command(name=function.__name__)(verb(function))
 
 ledger = typer.Typer(help="Who spent what on which people, and what is left.", no_args_is_help=True)
-for function in (account.show, account.open, account.export, account.verify, account.charge):
+LEDGER_VERBS: tuple[Callable[..., Answer], ...] = (
+    account.show,
+    account.open,
+    account.export,
+    account.verify,
+    account.charge,
+)
+for function in LEDGER_VERBS:
     ledger.command(name=function.__name__)(verb(function))
 app.add_typer(ledger, name="ledger")

@@ -2,7 +2,7 @@
 
 from dpsynth.release.fields import ReleaseFields
 from dpsynth.release.gate import Gate, before_spending, judge
-from dpsynth.release.verify import Verification, verify
+from dpsynth.release.verification import Verification, verify
 from dpsynth.release.writer import Bundle, refuse_existing, write
 
 __all__ = [
