@@ -309,12 +309,24 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         read_table("a\0b.csv", schema())
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_file_without_rights(tmp_path: Path) -> None:
-    path = written(tmp_path, HEADER + ROWS)
-    path.chmod(0)
-    with pytest.raises(DataError, match="cannot be read"):
-        read_table(path, schema())
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_a_file_without_rights(name: str, tmp_path: Path) -> None:
+    """Root would read it, so that a child of root becomes nobody first; its folder is its only way to it."""
+    written(tmp_path, HEADER + ROWS, name).chmod(0)
+    tmp_path.chmod(0o755)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.chdir(tmp_path)
+            if os.geteuid() == 0:
+                os.setresuid(65534, 65534, 65534)
+            read_table(name, schema())
+        except DataError as error:
+            code = 0 if "cannot be read" in str(error) else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_frames_that_do_not_fit() -> None:

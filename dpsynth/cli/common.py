@@ -26,11 +26,13 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True)
 class Answer:
-    """What a verb found: `data` for --json, `text` for people, and the exit code."""
+    """What a verb found: `data` for --json, `text` for people, and the exit code. An `error` is shown after it,
+    as if it had been raised, and gives the exit code."""
 
     data: Mapping[str, Any]
     text: str
     exit_code: int = 0
+    error: DPSynthError | None = None
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,12 @@ class Screen:
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="Only the answer, no remarks.")]
-VerboseFlag = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log steps; twice: tracebacks.")]
-NoProgressFlag = Annotated[bool, typer.Option("--no-progress", help="No bars (automatic when not a terminal).")]
+VerboseFlag = Annotated[
+    int, typer.Option("--verbose", "-v", count=True, help="Log steps; twice: tracebacks.")
+]
+NoProgressFlag = Annotated[
+    bool, typer.Option("--no-progress", help="No bars (automatic when not a terminal).")
+]
 
 _COMMON: dict[str, tuple[Any, Any]] = {
     "json": (JsonFlag, False),
@@ -105,7 +111,7 @@ def verb(function: Callable[..., Answer]) -> Callable[..., None]:
         except Exception as error:
             raise typer.Exit(_broken(screen, error)) from None
         _print_answer(screen, answer)
-        raise typer.Exit(answer.exit_code)
+        raise typer.Exit(answer.exit_code if answer.error is None else answer.error.exit_code)
 
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
     shared = [
@@ -119,16 +125,23 @@ def verb(function: Callable[..., Answer]) -> Callable[..., None]:
 
 
 def _print_answer(screen: Screen, answer: Answer) -> None:
+    told = {} if answer.error is None else {"error": answer.error.as_json()}
     if screen.json:
-        print(jsonlib.dumps(answer.data, indent=2, allow_nan=False, ensure_ascii=False))
+        print(jsonlib.dumps({**answer.data, **told}, indent=2, allow_nan=False, ensure_ascii=False))
     elif answer.text:
         print(answer.text)
+    if answer.error is not None:
+        _print_error(screen, answer.error)
+
+
+def _print_error(screen: Screen, error: DPSynthError) -> None:
+    screen.errors.print(f"{error.code}: {error}", markup=False, soft_wrap=True)
 
 
 def _refused(screen: Screen, error: DPSynthError) -> int:
     if screen.json:
         print(jsonlib.dumps({"error": error.as_json()}, indent=2, ensure_ascii=False))
-    screen.errors.print(f"{error.code}: {error}", markup=False, soft_wrap=True)
+    _print_error(screen, error)
     if screen.verbose > 1:
         screen.errors.print(traceback.format_exc(), markup=False)
     return error.exit_code
@@ -138,7 +151,9 @@ def _broken(screen: Screen, error: Exception) -> int:
     """An error of ours. Its text may quote a value of the data, so only -v -v shows it."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{last.filename.rsplit('/', 1)[-1]}:{last.lineno}"
-    message = f"DPS-X001: internal error ({type(error).__name__} at {where}); run again with -v -v and report it"
+    message = (
+        f"DPS-X001: internal error ({type(error).__name__} at {where}); run again with -v -v and report it"
+    )
     if screen.json:
         print(jsonlib.dumps({"error": {"code": "DPS-X001", "problem": message, "fix": ""}}))
     screen.errors.print(message, markup=False, soft_wrap=True)
@@ -148,5 +163,11 @@ def _broken(screen: Screen, error: Exception) -> int:
 
 
 def _set_logging(screen: Screen) -> None:
-    level = logging.ERROR if screen.quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(screen.verbose, 2)]
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", force=True)
+    level = (
+        logging.ERROR
+        if screen.quiet
+        else (logging.WARNING, logging.INFO, logging.DEBUG)[min(screen.verbose, 2)]
+    )
+    logging.basicConfig(
+        level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", force=True
+    )

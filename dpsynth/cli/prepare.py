@@ -1,7 +1,8 @@
-"""Verbs before anything is spent: check, plan."""
+"""Verbs before anything is spent: init, schema, check, plan."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,24 +11,35 @@ import typer
 from dpsynth import draft, synthesis
 from dpsynth.cli.common import Answer, Screen
 from dpsynth.cli.produce import ProjectFile
-from dpsynth.errors import UsageError
+from dpsynth.errors import DataError, UsageError
 from dpsynth.pipeline import settings_of
 from dpsynth.privacy.events import to_json
-from dpsynth.project import Project
+from dpsynth.project import Project, json_schema
 from dpsynth.release import before_spending
 from dpsynth.synthesis import Plan
-from dpsynth.table import read_table
+from dpsynth.table import misfits, read_table
 
 
 def init(
     screen: Screen,
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="The private table: only its header is read.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="PROJECT.yaml", help="The draft.")] = Path("project.yaml"),
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA", help="The private table: only its header is read.", show_default=False
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="PROJECT.yaml", help="The draft.")] = Path(
+        "project.yaml"
+    ),
     from_public: Annotated[
-        Path | None, typer.Option("--from-public", help="Learn types and bounds from this public sample.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--from-public", help="Learn types and bounds from this public sample.", show_default=False
+        ),
     ] = None,
     inspect: Annotated[
-        bool, typer.Option("--inspect", help="Look at the private rows; every entry is stamped origin: inspected.")
+        bool,
+        typer.Option("--inspect", help="Look at the private rows; every entry is stamped origin: inspected."),
     ] = False,
 ) -> Answer:
     """Draft a project file. What it cannot know without looking is left for a person to fill in."""
@@ -43,30 +55,53 @@ def init(
     else:
         text = draft.draft_from_header(data, folder=folder)
     out.write_text(text, encoding="utf-8")
-    return Answer({"project": str(out)}, f"draft: {out}; replace what is marked TODO, then run: dpsynth check {out}")
+    return Answer(
+        {"project": str(out)}, f"draft: {out}; replace what is marked TODO, then run: dpsynth check {out}"
+    )
+
+
+def schema(screen: Screen) -> Answer:
+    """Print the JSON Schema of the project file, so that an editor completes and checks it."""
+    content = json_schema()
+    return Answer(content, json.dumps(content, indent=2, ensure_ascii=False))
 
 
 def check(
     screen: Screen,
     project: ProjectFile,
-    data: Annotated[bool, typer.Option("--data/--no-data", help="Read the table too (releases nothing).")] = True,
+    data: Annotated[
+        bool, typer.Option("--data/--no-data", help="Read the table too (releases nothing).")
+    ] = True,
 ) -> Answer:
     """Is everything in order? Schema, promise, sizes; with data: does every row fit. Spends nothing."""
     spec = Project.load(project)
     budget = spec.run_budget()
     found: dict[str, Any] = {"columns": len(spec.schema.columns), "cells": _cells(spec)}
     lines = [f"schema: {len(spec.schema.columns)} columns, {len(spec.schema.domain)} of them modelled"]
-    lines.append(f"promise of this run: epsilon {budget.epsilon:g} at delta {budget.delta:g} for {synthesis.unit_of(spec.schema)}")
+    lines.append(
+        f"promise of this run: epsilon {budget.epsilon:g} at delta {budget.delta:g} for {synthesis.unit_of(spec.schema)}"
+    )
     rows = spec.generator.rows
     if rows and budget.delta > rows**-2:
-        lines.append(f"warning: delta is above 1 / rows^2 = {rows**-2:.1g}; whole rows may leak with that probability")
+        lines.append(
+            f"warning: delta is above 1 / rows^2 = {rows**-2:.1g}; whole rows may leak with that probability"
+        )
     if data:
-        found["rows"] = len(read_table(spec.data_path, spec.schema))
+        try:
+            found["rows"] = len(read_table(spec.data_path, spec.schema))
+        except DataError as error:
+            return _misfits(lines, error, misfits(spec.data_path, spec.schema))
         lines.append(f"data: all {found['rows']} rows fit the schema")
     gate = before_spending(spec.schema, settings_of(spec).human)
     open_points = [c.words for c in gate.checks if not c.passed]
     lines += [f"before a release: {words}" for words in open_points]
     return Answer({**found, "before_release": open_points}, "\n".join(lines))
+
+
+def _misfits(lines: list[str], first: DataError, every: list[DataError]) -> Answer:
+    """Each column that does not fit: where, how often and what to do, never a value."""
+    listed = [*lines, "data: does not fit the schema", *(f"  {error}" for error in every)]
+    return Answer({"misfits": [error.as_json() for error in every]}, "\n".join(listed), error=first)
 
 
 def plan(
@@ -123,4 +158,12 @@ def _plan_text(plan: Plan) -> str:
         counted[charge.purpose] = counted.get(charge.purpose, 0) + 1
     charges = [f"  {times} x {purpose}" for purpose, times in counted.items()]
     noise = [f"  {' x '.join(clique):<28} {sigma:.4g} rows a cell" for clique, sigma in plan.noise().items()]
-    return "\n".join([head, "charges:", *charges, "noise on the counts (standard deviation; other tables: depends on the data):", *noise])
+    return "\n".join(
+        [
+            head,
+            "charges:",
+            *charges,
+            "noise on the counts (standard deviation; other tables: depends on the data):",
+            *noise,
+        ]
+    )
