@@ -42,13 +42,18 @@ def choices_then(epsilons: Sequence[float], mu: float) -> tuple[float, Floats]:
 
     Deltas at 0, step, 2 step, ... up to where they vanish for all purposes (below 1e-30).
     """
-    step = min(max(epsilons), mu) / POINTS
+    step = max(epsilons) / _points_beside(max(epsilons) / mu)
     reach = sum(_cells(epsilon, step) for epsilon in epsilons) + math.ceil((mu * mu / 2 + 11.5 * mu) / step)
     grid: Floats = step * np.arange(-reach, reach + 1, dtype=np.float64)
     values = gaussian_deltas(mu, grid)
     for epsilon in sorted(epsilons):
         values = _choose(values, grid, step, _cells(epsilon, step))
     return step, values[reach:]
+
+
+def _points_beside(ratio: float) -> int:
+    """Lattice points in a range beside a Gaussian: as many as keep rounding below 0.03 % of the joint mu."""
+    return math.ceil(min(max(16, 1024 * ratio**2), 256))
 
 
 def _cells(epsilon: float, step: float) -> int:

@@ -21,9 +21,9 @@ from scipy import special
 
 from dpsynth.errors import BudgetError
 from dpsynth.privacy.events import Composed, DiscreteGaussian, Event, GdpGrant, ZcdpGrant, flatten
-from dpsynth.privacy.gaussian import SAFETY, Floats
+from dpsynth.privacy.gaussian import Floats
 from dpsynth.privacy.lattice import Profile
-from dpsynth.privacy.pld import Loss, loss_of
+from dpsynth.privacy.pld import ROUNDING, Loss, loss_of
 from dpsynth.privacy.small_noise import has_own_curve
 from dpsynth.privacy.zcdp import event_rho, zcdp_deltas
 
@@ -57,7 +57,7 @@ def dominating_gaussian(events: Sequence[Event], d0: float) -> float:
 def least_mu(epsilons: Floats, forward: Floats, reverse: Floats, d0: float) -> float:
     """The least mu for profiles given at increasing `epsilons` from 0, of P, Q and of Q, P; infinite when
     there is none."""
-    return max(_one_side(epsilons, forward, d0), _one_side(epsilons, reverse, d0)) * SAFETY
+    return max(_one_side(epsilons, forward, d0), _one_side(epsilons, reverse, d0)) * (1 + ROUNDING)
 
 
 def _one_side(epsilons: Floats, deltas: Floats, d0: float) -> float:

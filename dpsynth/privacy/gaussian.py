@@ -62,10 +62,18 @@ def gaussian_deltas(mu: float, epsilons: Floats) -> Floats:
     a = e / mu - mu / 2
     b = a + mu
     plain = special.ndtr(-a) - np.exp(np.minimum(e + special.log_ndtr(-b), 0.0))
-    far = np.maximum(a, 0.0)
-    mills = special.erfcx(far / math.sqrt(2)) - special.erfcx((far + mu) / math.sqrt(2))
-    deltas = np.where(a > 0, 0.5 * np.exp(-0.5 * far * far) * mills, plain)
-    return np.clip(deltas, 0.0, 1.0)
+    far = np.clip(a, -1.0, 1e9)
+    deltas = np.where(a > -1, 0.5 * np.exp(-0.5 * far * far) * _erfcx_drop(far, mu), plain)
+    return np.asarray(np.clip(deltas, 0.0, 1.0))
+
+
+def _erfcx_drop(a: Floats, mu: float) -> Floats:
+    """erfcx(a / sqrt 2) - erfcx((a + mu) / sqrt 2); by its slope where the difference would cancel."""
+    x, h = a / math.sqrt(2), mu / math.sqrt(2)
+    if mu > 1e-4:
+        return np.asarray(special.erfcx(x) - special.erfcx(x + h))
+    y = x + h / 2
+    return np.asarray(h * (2 / math.sqrt(math.pi) - 2 * y * special.erfcx(y)))
 
 
 def gaussian_epsilon(mu: float, delta: float) -> float:
@@ -84,9 +92,10 @@ def gaussian_mu(epsilon: float, delta: float) -> float:
     while gaussian_delta(low, epsilon) > delta:
         low /= 2
     excess = partial(_excess, lambda mu: gaussian_delta(mu, epsilon), math.log(delta))
-    mu = float(optimize.brentq(excess, low, high, xtol=1e-15, rtol=1e-13))
+    mu = float(optimize.brentq(excess, low, high, xtol=1e-13 * low, rtol=1e-13))
+    step = 1e-12
     while gaussian_delta(mu, epsilon) > delta:
-        mu *= 1 - 1e-12
+        mu, step = mu * (1 - step), step * 2
     return mu
 
 

@@ -52,8 +52,8 @@ class Atoms:
     def spread(self) -> float:
         """The standard deviation of the finite losses."""
         total = float(self.masses.sum())
-        mean = float(self.masses @ self.losses) / total
-        return math.sqrt(max(float(self.masses @ (self.losses - mean) ** 2) / total, 0.0))
+        mean = float((self.masses * self.losses).sum()) / total
+        return math.sqrt(max(float((self.masses * (self.losses - mean) ** 2).sum()) / total, 0.0))
 
     @cached_property
     def _tails(self) -> tuple[Floats, Floats]:
@@ -83,7 +83,7 @@ class Atoms:
         block = max(1, 500_000 // len(self.masses))
         for start in range(0, len(epsilons), block):
             shifted = epsilons[start : start + block, None] - self.losses[None, :]
-            out[start : start + block] = gaussian_deltas(mu, shifted) @ self.masses
+            out[start : start + block] = (gaussian_deltas(mu, shifted) * self.masses).sum(axis=1)
         return np.clip(self.infinity + out, 0.0, 1.0)
 
 
@@ -178,8 +178,8 @@ def _slope(left: Atoms, right: Atoms) -> float:
 def _lift(atoms: Atoms, slope: float) -> float:
     """The logarithm of the tilted total, relative to the mean loss."""
     index = np.arange(len(atoms.masses))
-    mean = float(atoms.masses @ index) / float(atoms.masses.sum())
-    return math.log(float(atoms.masses @ np.exp(slope * (index - mean))))
+    mean = float((atoms.masses * index).sum()) / float(atoms.masses.sum())
+    return math.log(float((atoms.masses * np.exp(slope * (index - mean))).sum()))
 
 
 def power(atoms: Atoms, count: int) -> Atoms:

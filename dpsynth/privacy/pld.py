@@ -37,6 +37,8 @@ from dpsynth.privacy.zcdp import Unpriceable, failure
 
 MAX_GROUP = 16
 """Choices priced by one recursion; more of them compose as several such groups."""
+ROUNDING = 1e-7
+"""Covers the rounding of sums over a lattice, relative to delta (measured: 5e-9)."""
 MAX_RATIO = 3.0
 """Largest epsilon over smallest in one group."""
 
@@ -73,7 +75,7 @@ class Loss:
     def epsilon(self, delta: float) -> float:
         """The smallest epsilon with delta(epsilon) <= delta, when nothing fails."""
         start = self.mu**2 / 2 + self.spread
-        return solve_epsilon(lambda e: float(self.deltas(np.array([e]))[0]), delta, start)
+        return solve_epsilon(lambda e: float(self.deltas(np.array([e]))[0]), delta * (1 - ROUNDING), start)
 
 
 def loss_of(events: Sequence[Event]) -> Loss:
@@ -227,8 +229,8 @@ def _step_spread(rate: float, sigma: float) -> float:
     loss = np.logaddexp(
         math.log1p(-rate) if rate < 1 else -np.inf, math.log(rate) + x / sigma - 0.5 / sigma**2
     )
-    mean = float(density @ loss)
-    return math.sqrt(float(density @ (loss - mean) ** 2))
+    mean = float((density * loss).sum())
+    return math.sqrt(float((density * (loss - mean) ** 2).sum()))
 
 
 def _vanishes(profile: Profile, step: float) -> int:

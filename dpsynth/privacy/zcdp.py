@@ -92,6 +92,9 @@ def zcdp_epsilon(rho: float, delta: float) -> float:
     not be exact.
     """
 
+    if rho == 0:
+        return 0.0
+
     def bound(log_gap: float) -> float:
         gap = math.exp(log_gap)
         alpha = 1 + gap
