@@ -16,7 +16,7 @@ import pytest
 from conftest import SECRET, small_table
 
 from dpsynth.domain import Domain
-from dpsynth.errors import UsageError, VerifyError
+from dpsynth.errors import CapacityError, UsageError, VerifyError
 from dpsynth.measurement import Measurement
 from dpsynth.model import FittedModel, fitted
 from dpsynth.model.files import ARRAYS, FACTS, INDEX, SCHEMA
@@ -113,10 +113,10 @@ def test_a_write_that_fails_leaves_nothing(
     model: FittedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(path: Path, content: bytes) -> None:
-        raise OSError("no space")
+        raise OSError(28, "no space")
 
     monkeypatch.setattr("dpsynth.model.files._write", full)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(CapacityError, match="disk is full"):
         model.save(tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
+import math
 import os
 import shutil
+import stat
 import tempfile
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +22,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dpsynth.errors import UsageError, VerifyError
+from dpsynth.errors import CapacityError, UsageError, VerifyError
 
 FORMAT = 1
 INDEX, FACTS, SCHEMA, ARRAYS = "index.json", "model.json", "schema.yaml", "arrays.npz"
 FILES = (FACTS, SCHEMA, ARRAYS)
+MAX_BYTES = 1 << 30
+"""Limit for a file, and for all arrays when unpacked: far more than a fit may hold, less than a bomb."""
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+DAMAGE = (
+    ValueError,
+    OSError,
+    KeyError,
+    EOFError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    OverflowError,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +66,8 @@ def content_id(stored: Stored) -> str:
 
 
 def write_model(directory: Path, stored: Stored) -> None:
-    """Write to a hidden folder beside it, then rename; raises UsageError when `directory` exists."""
+    """Write to a hidden folder beside it, then rename; raises UsageError when `directory` exists or its folder
+    cannot be written, CapacityError when the disk is full."""
     if directory.exists() or directory.is_symlink():
         raise UsageError("U151", f"{directory} exists already", "choose a new folder for the model")
     files = _contents(stored)
@@ -57,20 +77,33 @@ def write_model(directory: Path, stored: Stored) -> None:
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     }
     try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        workplace = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+        with _staged(directory) as workplace:
+            for name, content in {**files, INDEX: _as_json(index)}.items():
+                _write(workplace / name, content)
+            workplace.chmod(0o755)
+            workplace.rename(directory)
     except OSError as problem:
-        raise UsageError(
-            "U152", f"cannot write in {directory.parent}", "choose a folder you may write"
-        ) from problem
+        raise _unwritten(directory, problem) from problem
+
+
+@contextmanager
+def _staged(directory: Path) -> Iterator[Path]:
+    """A hidden folder beside it that vanishes when the block fails."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    workplace = Path(tempfile.mkdtemp(prefix=f".{directory.name[:100]}-", dir=directory.parent))
     try:
-        for name, content in {**files, INDEX: _as_json(index)}.items():
-            _write(workplace / name, content)
-        workplace.chmod(0o755)
-        workplace.rename(directory)
+        yield workplace
     except BaseException:
         shutil.rmtree(workplace, ignore_errors=True)
         raise
+
+
+def _unwritten(directory: Path, problem: OSError) -> UsageError | CapacityError:
+    if problem.errno in FULL:
+        return CapacityError(
+            "C150", f"the disk is full or failing: {directory} was not written", "make room; nothing was left"
+        )
+    return UsageError("U152", f"cannot write in {directory.parent}", "choose a folder you may write")
 
 
 def read_model(directory: Path) -> Stored:
@@ -89,7 +122,7 @@ def read_model(directory: Path) -> Stored:
             raise VerifyError("V201", f"{directory / name} is not what was written", "restore the file")
     stored = Stored(
         facts=_json(contents[FACTS], directory / FACTS),
-        schema=contents[SCHEMA].decode(),
+        schema=_text(contents[SCHEMA], directory / SCHEMA),
         arrays=_arrays(contents[ARRAYS], directory / ARRAYS),
     )
     if index.get("id") != content_id(stored):
@@ -118,18 +151,32 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _read(path: Path) -> bytes:
+    """A plain file's content. No link is followed, no pipe waited for, no endless device read."""
     try:
-        return path.read_bytes()
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_BYTES:
+                raise VerifyError("V211", f"{path} is no plain file of a model", "restore the file")
+            return file.read()
     except OSError as problem:
         raise VerifyError(
             "V207", f"cannot read {path}", "name the folder that a fit or a run has written"
         ) from problem
 
 
+def _text(content: bytes, path: Path) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as problem:
+        raise VerifyError("V212", f"{path} is no text", "restore the file") from problem
+
+
 def _json(content: bytes, path: Path) -> dict[str, Any]:
     try:
         value = json.loads(content)
-    except ValueError as problem:
+        json.dumps(value, allow_nan=False)
+    except (ValueError, RecursionError) as problem:
         raise VerifyError("V208", f"{path} is not valid JSON", "restore the file") from problem
     if not isinstance(value, dict):
         raise VerifyError("V209", f"{path} holds no object", "restore the file")
@@ -138,7 +185,23 @@ def _json(content: bytes, path: Path) -> dict[str, Any]:
 
 def _arrays(content: bytes, path: Path) -> dict[str, NDArray[Any]]:
     try:
+        _check_sizes(content)
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as problem:
+    except DAMAGE as problem:
         raise VerifyError("V210", f"{path} holds no arrays that can be read", "restore the file") from problem
+
+
+def _check_sizes(content: bytes) -> None:
+    """ValueError when the arrays, as their headers declare them, exceed `MAX_BYTES` or their own member."""
+    total = 0
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        for member in archive.infolist():
+            with archive.open(member) as file:
+                version = np.lib.format.read_magic(file)
+                read = np.lib.format.read_array_header_1_0
+                shape, _, dtype = (read if version == (1, 0) else np.lib.format.read_array_header_2_0)(file)
+            size = math.prod(shape) * dtype.itemsize
+            total += size
+            if dtype.hasobject or size > member.file_size or total > MAX_BYTES:
+                raise ValueError("an array that cannot be")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dpsynth.domain import Domain
 from dpsynth.encoding import Encoding
-from dpsynth.errors import UsageError, VerifyError
+from dpsynth.errors import CapacityError, DPSynthError, UsageError, VerifyError
 from dpsynth.measurement import Measurement
 from dpsynth.model.files import Stored, content_id, read_model, write_model
 from dpsynth.pgm import GraphicalModel
@@ -22,6 +22,9 @@ from dpsynth.privacy.receipt import Receipt
 from dpsynth.records import Records
 from dpsynth.schema import Schema
 from dpsynth.table import Table
+
+MAX_VALUES = 500_000_000
+"""Limit for the values (rows times columns) of one sample."""
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -97,6 +100,7 @@ class FittedModel:
         rows = self.default_rows() if n is None else n
         if isinstance(rows, bool) or not isinstance(rows, int | np.integer) or rows < 0:
             raise UsageError("U150", "the number of rows to sample is no whole number of at least 0")
+        require_room(rows, len(self.domain))
         return self.generator.sample(int(rows), rng)
 
     def sample_table(self, n: int | None = None, rng: np.random.Generator | None = None) -> Table:
@@ -122,7 +126,9 @@ class FittedModel:
         stored = read_model(Path(directory))
         try:
             return cls._restored(stored)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as problem:
+        except (VerifyError, CapacityError):
+            raise
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, DPSynthError) as problem:
             raise VerifyError(
                 "V205", f"the model in {Path(directory)} does not describe a model", "fit it again"
             ) from problem
@@ -156,6 +162,16 @@ class FittedModel:
             },
             schema=self.schema.to_yaml(),
             arrays=arrays,
+        )
+
+
+def require_room(rows: int, columns: int) -> None:
+    """CapacityError for a table of so many values that no memory holds it."""
+    if rows * columns > MAX_VALUES:
+        raise CapacityError(
+            "C151",
+            f"{rows:.3g} rows of {columns} columns are more than the {MAX_VALUES:.3g} values of one sample",
+            "draw several smaller samples",
         )
 
 
