@@ -12,8 +12,11 @@ import random
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-RESTARTS = 24
-"""Randomised searches for a cheaper order, beside the greedy one, when the greedy one adds edges."""
+RESTARTS, BUILT = 24, 8
+"""Randomised searches for a cheaper order beside the greedy one; how many become plans to compare."""
+
+MET_SHARE = 0.3
+"""What a cell that meets in a contraction costs, in cells written."""
 
 Scope = tuple[int, ...]
 
@@ -24,6 +27,8 @@ class Step:
 
     `left` and `right` are node numbers: leaves come first, then the outputs of steps. Without `right` it is
     a plain sum, ``out[a] = sum over s of left[a, s]``. Every group lists variables in the order of the axes.
+    Tensors are stored with the axes `left_axes`, `right_axes` and `out_axes`: group after group as above, but
+    where nothing is summed all three in the order in which the output is read.
     """
 
     left: int
@@ -32,23 +37,14 @@ class Step:
     a: Scope
     b: Scope
     summed: Scope
-
-    @property
-    def left_axes(self) -> Scope:
-        return self.batch + self.a + self.summed
-
-    @property
-    def right_axes(self) -> Scope:
-        return self.batch + self.summed + self.b
-
-    @property
-    def out_axes(self) -> Scope:
-        return self.batch + self.a + self.b
+    left_axes: Scope
+    right_axes: Scope
+    out_axes: Scope
 
     @property
     def scope(self) -> Scope:
         """All variables that meet in this step."""
-        return self.batch + self.a + self.b + self.summed
+        return self.out_axes + self.summed
 
 
 @dataclass(frozen=True)
@@ -79,34 +75,47 @@ def plan_contraction(
     Every variable outside `keep` must be in some scope. With `keep`, the one root's axes are `keep` in its
     order; without, there is one scalar root per connected component.
     """
-    order = elimination_order(sizes, scopes, frozenset(keep))
-    builder = _Builder(sizes, scopes, frozenset(keep))
+    kept = frozenset(keep)
+    built = [_build(sizes, scopes, kept, order) for order in _orders(sizes, scopes, kept)[:BUILT]]
+    best = min(built, key=_Builder.cost)
+    leaves = [tuple(scope) for scope in scopes]
+    return _with_axes(tuple(sizes), leaves, best.steps, tuple(best.live), tuple(keep))
+
+
+def elimination_order(
+    sizes: Sequence[int], scopes: Sequence[Collection[int]], keep: Collection[int] = ()
+) -> list[int]:
+    """An order of all variables but `keep` in which few cells meet."""
+    return _orders(sizes, scopes, frozenset(keep))[0]
+
+
+def _orders(sizes: Sequence[int], scopes: Sequence[Collection[int]], keep: frozenset[int]) -> list[list[int]]:
+    """Greedy orders, best first: always next the variable whose elimination meets the fewest cells.
+
+    Where more meets than the largest table has, a few runs with perturbed sizes are tried too. The
+    perturbations come from a fixed seed: a structure always has the same plan.
+    """
+    graph = _neighbours(len(sizes), scopes)
+    logs = [math.log(size) for size in sizes]
+    first, cost, largest = _greedy(graph, logs, keep, None)
+    found = {tuple(first): cost}
+    rng = random.Random(len(scopes))
+    search = largest > max(sum(logs[v] for v in scope) for scope in scopes) + 1e-9
+    for _ in range(RESTARTS if search else 0):
+        order, cost, _ = _greedy(graph, logs, keep, rng)
+        found.setdefault(tuple(order), cost)
+    return [list(order) for order in sorted(found, key=lambda order: found[order])]
+
+
+def _build(
+    sizes: Sequence[int], scopes: Sequence[Collection[int]], keep: frozenset[int], order: list[int]
+) -> _Builder:
+    builder = _Builder(sizes, scopes, keep)
     for variable in order:
         builder.eliminate(variable)
     if keep:
         builder.join()
-    return _with_axes(
-        tuple(sizes), [tuple(s) for s in scopes], builder.steps, tuple(builder.live), tuple(keep)
-    )
-
-
-def elimination_order(
-    sizes: Sequence[int], scopes: Sequence[Collection[int]], keep: frozenset[int]
-) -> list[int]:
-    """Greedy: next the variable whose elimination meets the fewest cells; the best of a few perturbed runs.
-
-    The perturbations come from a fixed seed: a structure always has the same plan.
-    """
-    graph = _neighbours(len(sizes), scopes)
-    logs = [math.log(size) for size in sizes]
-    best, cost, fill = _greedy(graph, logs, keep, None)
-    if fill:
-        rng = random.Random(len(scopes))
-        for _ in range(RESTARTS):
-            found, found_cost, _ = _greedy(graph, logs, keep, rng)
-            if found_cost < cost:
-                best, cost = found, found_cost
-    return best
+    return builder
 
 
 def _neighbours(variables: int, scopes: Iterable[Collection[int]]) -> list[set[int]]:
@@ -121,25 +130,24 @@ def _neighbours(variables: int, scopes: Iterable[Collection[int]]) -> list[set[i
 
 def _greedy(
     graph: list[set[int]], logs: list[float], keep: frozenset[int], rng: random.Random | None
-) -> tuple[list[int], float, bool]:
-    """(order, cells that meet in all steps, whether an edge was added that no scope has)."""
+) -> tuple[list[int], float, float]:
+    """(order, cells that meet in all steps, log of those in the largest)."""
     graph = [set(adjacent) for adjacent in graph]
     met = {v: logs[v] + sum(logs[u] for u in graph[v]) for v in range(len(graph)) if v not in keep}
-    order, cost, fill = [], 0.0, False
+    order, cost, largest = [], 0.0, 0.0
     while met:
         v = min(met, key=lambda u: met[u] + (rng.random() * 1.5 if rng else 0.0))
-        cost += math.exp(min(met.pop(v), 700.0))
+        cells = met.pop(v)
+        cost, largest = cost + math.exp(min(cells, 700.0)), max(largest, cells)
         order.append(v)
         adjacent = graph[v]
         for u in adjacent:
-            others = adjacent - graph[u]
-            fill = fill or len(others) > 1
-            graph[u] |= others
+            graph[u] |= adjacent
             graph[u] -= {u, v}
         for u in adjacent:
             if u in met:
                 met[u] = logs[u] + sum(logs[w] for w in graph[u])
-    return order, cost, fill
+    return order, cost, largest
 
 
 @dataclass
@@ -162,6 +170,11 @@ class _Builder:
             for v in scope:
                 self._holders[v].add(node)
         self.steps: list[_Raw] = []
+        self._traffic = 0.0
+
+    def cost(self) -> float:
+        """Cells written, and a part of the cells that met: about proportional to the time of a sweep."""
+        return self._traffic
 
     def eliminate(self, variable: int) -> None:
         nodes = sorted(self._holders[variable])
@@ -213,6 +226,7 @@ class _Builder:
                 for v in self.live.pop(old):
                     self._holders[v].discard(old)
         self.live[node] = scope
+        self._traffic += self._cells(scope) + MET_SHARE * self._cells(scope | step.summed)
         for v in scope:
             self._holders[v].add(node)
         self.steps.append(step)
@@ -263,6 +277,10 @@ def _ordered_step(raw: _Raw, scopes: list[frozenset[int]], wanted: Scope) -> Ste
     batch = tuple(v for v in wanted if v in left and v in right)
     a = tuple(v for v in wanted if v in left and v not in right)
     b = tuple(v for v in wanted if v not in left)
-    if raw.right is not None and b and a and wanted[len(batch) : len(batch) + len(b)] == b:
-        return Step(raw.right, raw.left, batch, b, a, summed)
-    return Step(raw.left, raw.right, batch, a, b, summed)
+    if raw.right is not None and not summed:
+        axes = [tuple(v for v in wanted if v in side) for side in (left, right)]
+        return Step(raw.left, raw.right, batch, a, b, (), axes[0], axes[1], wanted)
+    first, second = raw.left, raw.right
+    if second is not None and b and a and wanted[len(batch) : len(batch) + len(b)] == b:
+        first, second, a, b = second, first, b, a
+    return Step(first, second, batch, a, b, summed, batch + a + summed, batch + summed + b, batch + a + b)

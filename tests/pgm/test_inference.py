@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from dpsynth.domain import Domain
 from dpsynth.errors import CapacityError
 from dpsynth.pgm import GraphicalModel, graphical
-from dpsynth.pgm.contraction import Inference, log_product
+from dpsynth.pgm.contraction import Inference
 from dpsynth.pgm.graphical import plan_for
+from dpsynth.pgm.logspace import log_product
 from dpsynth.records import Records
 
 
