@@ -37,6 +37,7 @@ from functools import lru_cache
 from dpsynth.budget import Budget, Cost
 from dpsynth.errors import BudgetError
 from dpsynth.privacy import accounting
+from dpsynth.privacy.accounting import Certificate
 from dpsynth.privacy.events import Event, External, PartitionSelection, flatten
 from dpsynth.privacy.ledger_book import Spending
 from dpsynth.privacy.receipt import Total
@@ -102,7 +103,7 @@ class Filter:
 
     def admits(self, spent: Sequence[Spending], events: Sequence[Event], weight: Weight) -> bool:
         """Whether a spending fits behind those before it (both rules above)."""
-        if not spent and accounting.certify(events, self.promise.delta).epsilon <= self.promise.epsilon:
+        if not spent and certified(tuple(events), self.promise.delta).epsilon <= self.promise.epsilon:
             return True
         mu2 = self._mu2(spent) + Fraction(weight.mu) ** 2
         d0 = self._d0(spent) + Fraction(weight.d0)
@@ -148,7 +149,7 @@ class Filter:
         mu = _root_up(self._mu2(spent))
         d0 = float(self._d0(spent))
         if len(spent) == 1:
-            epsilon = accounting.certify(spent[0].events, self.promise.delta).epsilon
+            epsilon = certified(spent[0].events, self.promise.delta).epsilon
             return Total(mu, epsilon, d0)
         left = self.promise.delta - max(self.slack, d0)
         epsilon = accounting.gaussian_epsilon(mu, left) if left > 0 else math.inf
@@ -196,6 +197,12 @@ def round_down(epsilon: float) -> float:
     step = 10.0 ** (math.floor(math.log10(epsilon)) - 1)
     short = float(f"{math.floor(epsilon / step) * step:.2g}")
     return short if short <= epsilon else float(f"{short - step:.2g}")
+
+
+@lru_cache(maxsize=256)
+def certified(events: tuple[Event, ...], delta: float) -> Certificate:
+    """The plan's own certificate, remembered: planning, reserving and the receipt all ask for it."""
+    return accounting.certify(events, delta)
 
 
 @lru_cache(maxsize=4096)

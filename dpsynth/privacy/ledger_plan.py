@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 from dpsynth.budget import Budget
 from dpsynth.errors import BudgetError
-from dpsynth.privacy import accounting
 from dpsynth.privacy.accounting import Certificate
 from dpsynth.privacy.events import Charge
 from dpsynth.privacy.ledger_book import Book, RunRecord, Spending
 from dpsynth.privacy.ledger_chain import clean_text
-from dpsynth.privacy.ledger_filter import Filter
+from dpsynth.privacy.ledger_filter import Filter, certified
 from dpsynth.privacy.ledger_opening import other_unit
 from dpsynth.privacy.receipt import NEIGHBOURS, Receipt, Unit, attacker_rows, profile_points
 
@@ -25,7 +24,7 @@ def checked_plan(plan: Sequence[Charge]) -> tuple[Charge, ...]:
 
 def checked_certificate(charges: Sequence[Charge], budget: Budget) -> Certificate:
     """What the plan costs by itself. BudgetError B211 when that is more than the run promises."""
-    certificate = accounting.certify([charge.event for charge in charges], budget.delta)
+    certificate = certified(tuple(charge.event for charge in charges), budget.delta)
     if certificate.epsilon > budget.epsilon:
         raise BudgetError(
             "B211",

@@ -106,11 +106,7 @@ class FileStore:
         """Whether there is a ledger (an empty file is none); VerifyError when only its head is left."""
         there = self.path.is_file() and self.path.stat().st_size > 0
         if not there and self.head_path.exists():
-            raise VerifyError(
-                "V306",
-                f"the ledger {self.path} is gone, but its head file is there",
-                "restore the ledger from the newest backup; what it spent cannot be forgotten",
-            )
+            raise self._gone()
         return there
 
     @contextmanager
@@ -121,7 +117,7 @@ class FileStore:
                 connection.execute("BEGIN")
                 session = _Session(connection)
                 if session.empty():
-                    raise no_ledger(self.path)
+                    raise self._gone() if self.head_path.exists() else no_ledger(self.path)
                 yield session
             finally:
                 connection.close()
@@ -189,6 +185,13 @@ class FileStore:
         finally:
             os.close(descriptor)
         return new
+
+    def _gone(self) -> VerifyError:
+        return VerifyError(
+            "V306",
+            f"the ledger {self.path} is gone, but its head file is there",
+            "restore the ledger from the newest backup; what it spent cannot be forgotten",
+        )
 
     def _place_head(self, new: Path) -> None:
         try:
@@ -339,6 +342,9 @@ def _translated(path: Path) -> Iterator[None]:
         raise
     except sqlite3.Error as error:
         raise _sqlite_problem(path, error) from error
+    except UnicodeDecodeError as error:
+        # The driver fails so on the text of SQLite's own complaint about a damaged layout.
+        raise _damaged(path) from error
     except OSError as error:
         raise _disk_problem(path, error) from error
 
@@ -355,6 +361,10 @@ def _sqlite_problem(path: Path, error: sqlite3.Error) -> DPSynthError:
         return _full(path)
     if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}:
         return _closed(path)
+    return _damaged(path)
+
+
+def _damaged(path: Path) -> VerifyError:
     return VerifyError(
         "V309",
         f"the ledger {path} is damaged: SQLite cannot read it",
