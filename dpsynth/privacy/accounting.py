@@ -18,8 +18,9 @@ from dpsynth.privacy.calibration import Plan, calibrate_with
 from dpsynth.privacy.curves import Attacker, TradeOff, attacker_table, privacy_profile, trade_off
 from dpsynth.privacy.domination import dominating_gaussian
 from dpsynth.privacy.events import DiscreteLaplace, Event, External, PureDp, flatten
-from dpsynth.privacy.filters import event_mu, gdp_mu, zcdp_rho
+from dpsynth.privacy.filters import gdp_mu, zcdp_rho
 from dpsynth.privacy.gaussian import gaussian_delta, gaussian_epsilon, gaussian_mu
+from dpsynth.privacy.gdp import event_mu
 from dpsynth.privacy.pld import loss_of
 from dpsynth.privacy.rdp import rdp_epsilon
 from dpsynth.privacy.zcdp import Unpriceable, event_rho, failure, zcdp_epsilon

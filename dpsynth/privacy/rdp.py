@@ -12,7 +12,9 @@ from dpsynth.privacy.events import DpSgd, Event, flatten
 from dpsynth.privacy.gaussian import Floats
 from dpsynth.privacy.zcdp import event_rho
 
-ORDERS: Floats = np.concatenate([1 + np.geomspace(0.01, 10, 60), np.geomspace(12, 4096, 50).round()])
+ORDERS: Floats = np.concatenate(
+    [np.arange(1.25, 3, 0.25), np.arange(3.0, 64), np.geomspace(64, 4096, 40).round()]
+)
 
 
 def rdp_epsilon(events: Sequence[Event], delta: float) -> float:

@@ -9,8 +9,8 @@ import pytest
 from loss_oracle import choice_law, delta, together
 
 from dpsynth.privacy.bounded_range import choices_profile, choices_then
-from dpsynth.privacy.domination import least_mu
 from dpsynth.privacy.gaussian import bounded_range_mu, gaussian_deltas
+from dpsynth.privacy.gdp import least_mu
 
 
 @pytest.mark.parametrize("epsilon", [0.01, 0.5, 2.0, 8.0])

@@ -19,9 +19,9 @@ from dpsynth.privacy.accounting import (
     gaussian_epsilon,
     privacy_profile,
 )
-from dpsynth.privacy.domination import least_mu
 from dpsynth.privacy.events import Event
 from dpsynth.privacy.gaussian import gaussian_deltas
+from dpsynth.privacy.gdp import least_mu
 from dpsynth.privacy.sensitivity import measure_event, select_event
 
 D0 = 1e-10
