@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+
+
+def is_full(problem: OSError) -> bool:
+    """Whether the operating system reports a full or failing disk, rather than a wrong or protected path."""
+    return problem.errno in _FULL
 
 
 class DPSynthError(Exception):

@@ -8,7 +8,7 @@ from pathlib import Path
 from dpsynth.budget import Budget, Cost
 from dpsynth.domain import Clique, Domain
 from dpsynth.encoding import Encoding
-from dpsynth.errors import BudgetError, UsageError
+from dpsynth.errors import BudgetError, CapacityError, SchemaError, UsageError
 from dpsynth.mechanisms import METHODS, Mechanism
 from dpsynth.model import FittedModel
 from dpsynth.pgm import fit as estimate
@@ -19,6 +19,9 @@ from dpsynth.privacy.ledger import Ledger, Run, Unit
 from dpsynth.progress import Progress, silent
 from dpsynth.schema import Schema
 from dpsynth.table import Source, Table, read_table
+
+MAX_CELLS = 30_000_000
+"""Limit for the cells of all tables that a mechanism may hold at once: some 32 bytes each."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ def plan(
     """The largest run of `method` that keeps (epsilon, delta) and fits the ledger. Reads nothing, costs nothing.
 
     `delta` defaults to the ledger's. Raises UsageError for an unknown method, SchemaError for a schema that
-    cannot be modelled, BudgetError for a promise that no run can keep or the ledger cannot hold.
+    cannot be modelled, CapacityError for one too large to be counted, BudgetError for a promise that no run can
+    keep or the ledger cannot hold.
     """
     if method not in METHODS:
         raise UsageError("U130", f"there is no method {method!r}", f"choose one of {', '.join(METHODS)}")
@@ -61,6 +65,7 @@ def plan(
     unit = unit_of(schema)
     domain = Encoding(schema).domain
     mechanism = METHODS[method]
+    _check_size(mechanism, domain)
 
     def events(cost: Cost) -> list[Event]:
         return [charge.event for charge in mechanism.plan(domain, cost, unit.rows_per_unit)]
@@ -69,6 +74,25 @@ def plan(
     charges = mechanism.plan(domain, cost, unit.rows_per_unit)
     certificate = certify([charge.event for charge in charges], budget.delta)
     return Plan(method, domain, unit, budget, cost, charges, certificate)
+
+
+def _check_size(mechanism: Mechanism, domain: Domain) -> None:
+    """Before anything is spent: a run that dies for want of memory has spent its budget."""
+    if not len(domain):
+        raise SchemaError(
+            "S150", "no column is modelled", "ids and dropped columns make no table: declare another"
+        )
+    cells = mechanism.cells(domain)
+    if cells > MAX_CELLS:
+        wide = ", ".join(
+            f"'{a}' ({domain[a]:,})" for a in sorted(domain.attributes, key=lambda a: -domain[a])[:3]
+        )
+        raise CapacityError(
+            "C110",
+            f"{mechanism.name} may have to count {cells:.3g} cells, {cells * 32 / 2**30:.3g} GB; the widest columns "
+            f"are {wide} (limit {MAX_CELLS:.3g} cells)",
+            "declare fewer cells or values for them, or method: independent",
+        )
 
 
 def fit(
@@ -140,5 +164,7 @@ def _delta(delta: float | None, ledger: Ledger | None) -> float:
     if delta is not None:
         return delta
     if ledger is None:
-        raise BudgetError("B401", "no delta was given", "state one well below 1 / (number of units), such as 1e-9")
+        raise BudgetError(
+            "B401", "no delta was given", "state one well below 1 / (number of units), such as 1e-9"
+        )
     return ledger.promise.delta

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dpsynth.errors import DataError
+from dpsynth.errors import CapacityError, DataError, UsageError
 from dpsynth.schema import CsvFormat, Schema, UnitSpec
 from dpsynth.table import Table, misfits, read_table, write_table
 
@@ -464,7 +464,7 @@ def test_booleans_and_codes_come_back_as_they_were_written(tmp_path: Path) -> No
 
 def test_writing_fails_whole(tmp_path: Path) -> None:
     frame = frames()["plain"]
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(UsageError, match="cannot be written"):
         write_table(frame, tmp_path / "none" / "t.csv")
     with pytest.raises(DataError, match="no format"):
         write_table(frame, tmp_path / "t.xlsx")
@@ -481,7 +481,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(DataError, match="No space left"):
+    with pytest.raises(CapacityError, match="No space left"):
         write_table(frames()["plain"], old)
     assert old.read_text() == "old"
     assert os.listdir(tmp_path) == ["t.csv"]

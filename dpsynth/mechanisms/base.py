@@ -29,6 +29,10 @@ class Mechanism(Protocol):
         """What will be charged. Reads no data."""
         ...
 
+    def cells(self, domain: Domain) -> int:
+        """Cells of all tables that may have to be held at once, whatever the data. Reads no data."""
+        ...
+
     def noise(self, domain: Domain, cost: Cost, rows_per_unit: int) -> dict[Clique, float]:
         """The noise scale (rows) of each marginal that is measured whatever the data. Reads no data."""
         ...

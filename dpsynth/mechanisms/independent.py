@@ -22,6 +22,9 @@ class Independent:
         """One charge."""
         return (oneway.charge(domain, cost, rows_per_unit),)
 
+    def cells(self, domain: Domain) -> int:
+        return sum(domain.sizes)
+
     def noise(self, domain: Domain, cost: Cost, rows_per_unit: int) -> dict[Clique, float]:
         return oneway.noise(domain, cost, rows_per_unit)
 

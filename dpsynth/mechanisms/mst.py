@@ -60,6 +60,11 @@ class Mst:
             )
         return tuple(charges)
 
+    def cells(self, domain: Domain) -> int:
+        """All pairs: each is a candidate for the tree."""
+        pairs = (sum(domain.sizes) ** 2 - sum(size**2 for size in domain.sizes)) // 2
+        return pairs + sum(domain.sizes)
+
     def noise(self, domain: Domain, cost: Cost, rows_per_unit: int) -> dict[Clique, float]:
         """The one-way marginals; with two attributes also their only pair."""
         split = _split(domain, cost)

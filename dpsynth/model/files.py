@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 import json
@@ -22,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dpsynth.errors import CapacityError, UsageError, VerifyError
+from dpsynth.errors import CapacityError, UsageError, VerifyError, is_full
 
 FORMAT = 1
 INDEX, FACTS, SCHEMA, ARRAYS = "index.json", "model.json", "schema.yaml", "arrays.npz"
@@ -30,7 +29,6 @@ FILES = (FACTS, SCHEMA, ARRAYS)
 MAX_BYTES = 1 << 30
 """Limit for a file, and for all arrays when unpacked: far more than a fit may hold, less than a bomb."""
 
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 DAMAGE = (
     ValueError,
     OSError,
@@ -99,7 +97,7 @@ def _staged(directory: Path) -> Iterator[Path]:
 
 
 def _unwritten(directory: Path, problem: OSError) -> UsageError | CapacityError:
-    if problem.errno in FULL:
+    if is_full(problem):
         return CapacityError(
             "C150", f"the disk is full or failing: {directory} was not written", "make room; nothing was left"
         )

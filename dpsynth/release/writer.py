@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import tempfile
@@ -14,7 +13,7 @@ from typing import Any
 
 from dpsynth.consistency import consistency
 from dpsynth.encoding import Encoding
-from dpsynth.errors import CapacityError, UsageError
+from dpsynth.errors import CapacityError, UsageError, is_full
 from dpsynth.model import FittedModel
 from dpsynth.release import manifest
 from dpsynth.release.facts import Internal, Public
@@ -210,7 +209,7 @@ def _sync_tree(folder: Path) -> None:
 
 
 def _disk_error(root: Path, problem: OSError) -> UsageError | CapacityError:
-    if problem.errno in {errno.ENOSPC, errno.EDQUOT}:
+    if is_full(problem):
         return CapacityError(
             "C160", f"the disk is full: {root} was not written", "free some space; nothing was left"
         )

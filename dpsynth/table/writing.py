@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dpsynth.columns import DateColumn
-from dpsynth.errors import DataError
+from dpsynth.errors import CapacityError, DataError, UsageError, is_full
 from dpsynth.schema import CsvFormat, Schema
 
 
@@ -22,7 +22,8 @@ def write_table(frame: pd.DataFrame, path: str | os.PathLike[str], schema: Schem
     """Write by suffix (.csv, .csv.gz, .parquet), in the schema's own form where one is given, and replace
     `path` at once.
 
-    Raises DataError: D121 when the disk is full or the folder cannot be written, D122 for another suffix. An
+    Raises CapacityError (C120) when the disk is full, UsageError (U180) when the folder is missing or cannot be
+    written, DataError (D122) for another suffix. An
     existing file stays as it was until the new one is complete.
     """
     target = Path(path)
@@ -42,7 +43,7 @@ def write_table(frame: pd.DataFrame, path: str | os.PathLike[str], schema: Schem
 
 
 def replace_file(target: Path, payload: bytes) -> None:
-    """Atomically: a temporary file beside it, synced, then renamed. Raises DataError (D121)."""
+    """Atomically: a temporary file beside it, synced, then renamed. Raises CapacityError (C120), UsageError (U180)."""
     temporary: str | None = None
     try:
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:40]}.")
@@ -56,9 +57,10 @@ def replace_file(target: Path, payload: bytes) -> None:
         os.replace(temporary, target)
         temporary = None
     except OSError as error:
-        raise DataError(
-            "D121", f"{target} cannot be written ({error.strerror or 'unwritable'})", "check space and rights"
-        ) from None
+        reason = f"{target} cannot be written ({error.strerror or 'unwritable'})"
+        if is_full(error):
+            raise CapacityError("C120", reason, "make room; nothing was left") from None
+        raise UsageError("U180", reason, "check the folder and its rights") from None
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
