@@ -51,7 +51,7 @@ def test_another_lattice_lies_above(sigma: float, move: int, step: float) -> Non
     found = regrid(atoms_of(law, 1 / (2 * sigma**2)), step).deltas(EPSILONS)
     assert (found >= exact(law) * (1 - 1e-9) - 1e-18).all()
     fine = regrid(atoms_of(law, 1 / (2 * sigma**2)), step / 100).deltas(EPSILONS)
-    assert fine == pytest.approx(exact(law), rel=0.1, abs=1e-15)
+    assert (fine <= exact(law, EPSILONS - step / 100) * (1 + 1e-9) + 1e-18).all()  # no loss moved by more
 
 
 def test_sums_are_brute_force_far_into_the_tail() -> None:
