@@ -33,6 +33,9 @@ ONEWAY_SHARE, CHOICE_SHARE = 0.3, 0.1
 PENALTY = 0.5
 """How much of a pair's expected noise counts against choosing it."""
 
+MOST_ERROR = 2.0
+"""No estimate is further from the truth than twice all records: a pair with a larger penalty is not even asked."""
+
 
 @dataclass(frozen=True)
 class _Split:
@@ -107,24 +110,20 @@ def _choose(
     curator: Curator, independent: GraphicalModel, choice: Cost, penalties: Mapping[Clique, int]
 ) -> list[Clique]:
     """The spanning tree: each round one pair that joins two components, the worst explained so far."""
-    domain = curator.domain
-    estimates = _products(domain, independent)
-    component = {a: i for i, a in enumerate(domain.attributes)}
+    ones = {a: independent.marginal((a,)) for a in curator.domain.attributes}
+    products: dict[Clique, NDArray[np.float64]] = {}
+    component = {a: i for i, a in enumerate(ones)}
     tree: list[Clique] = []
-    while len(tree) < len(domain) - 1:
-        joining = {p: e for p, e in estimates.items() if component[p[0]] != component[p[1]]}
-        pair = curator.select(joining, choice, SELECT, penalties)
+    while len(tree) < len(ones) - 1:
+        joining = [p for p in penalties if component[p[0]] != component[p[1]]]
+        worth = [p for p in joining if penalties[p] < MOST_ERROR * independent.total] or joining
+        for one, two in set(worth) - set(products):
+            products[one, two] = np.outer(ones[one], ones[two]) / independent.total
+        pair = curator.select({p: products[p] for p in worth}, choice, SELECT, penalties)
         tree.append(pair)
         old, new = component[pair[0]], component[pair[1]]
         component = {a: new if c == old else c for a, c in component.items()}
     return tree
-
-
-def _products(domain: Domain, independent: GraphicalModel) -> dict[Clique, NDArray[np.float64]]:
-    """Every pair's expected counts under independence."""
-    ones = {a: independent.marginal((a,)) for a in domain.attributes}
-    pairs = itertools.combinations(domain.attributes, 2)
-    return {(a, b): np.outer(ones[a], ones[b]) / independent.total for a, b in pairs}
 
 
 def _penalties(domain: Domain, sigma: float) -> dict[Clique, int]:
