@@ -12,7 +12,7 @@ from attacks import evaluate, verdicts
 from attacks.controls import run_controls
 from attacks.evaluate import EVERYONE, FEWEST, GUESSES, AttackResult
 from attacks.membership.joins import Join
-from attacks.membership.marginals import Decorrelated, MarginalRatio
+from attacks.membership.marginals import MarginalRatio, ThreeWayRatio
 from attacks.prepare import Files, as_table, prepare
 from attacks.reidentification.nearest import CloserThanPeople, ClosestRecord
 from attacks.result import SuiteResult
@@ -44,8 +44,12 @@ def default_attacks(view: View) -> tuple[Attack, ...]:
         ClosestRecord(),
         CloserThanPeople(),
         MarginalRatio(),
+        ThreeWayRatio(),
     ]
-    return (*chosen, Decorrelated()) if view.cliques else tuple(chosen)
+    if view.cliques:
+        knows = "also which tables of counts the generator measured; compares only those"
+        chosen.append(MarginalRatio("marginal ratio, cliques known", knows, known=True))
+    return tuple(chosen)
 
 
 def run_suite(
