@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,7 +125,10 @@ def fit(
 def fit_reserved(
     table: Table, preview: Plan, run: Run, *, holdout: float, progress: Progress = silent
 ) -> tuple[FittedModel, Intake]:
-    """The run itself, inside a reservation. The intake is private: it says which rows were held out."""
+    """The run itself, inside a reservation, whose block is left (and so committed) when the model is safe.
+
+    The intake is private: it says which rows were held out.
+    """
     progress("reading", 1.0)
     intake = take_in(
         Encoding(table.schema).encode(table),
@@ -137,7 +141,6 @@ def fit_reserved(
     progress("fitting", 0.0)
     generator = estimate(preview.domain, measurements)
     progress("fitting", 1.0)
-    run.commit()
     model = FittedModel.of(table.schema, generator, preview.method, measurements, run.receipt())
     return model, intake
 
@@ -153,11 +156,21 @@ def unit_of(schema: Schema) -> Unit:
 
 
 def unit_keys(table: Table) -> list[bytes] | None:
-    """Each row's unit as bytes; None when a row is a unit."""
-    if table.units is None or table.unit_labels is None:
+    """Each row's unit as bytes; None when a row is a unit.
+
+    A row without an id is a unit that has no name: its key is a number, behind a byte that no name begins with.
+    Raises ValueError for a table that was read without the column of its units.
+    """
+    if table.schema.unit.column is None:
         return None
-    labels = [str(label).encode() for label in table.unit_labels]
-    return [labels[code] for code in table.units]
+    if table.units is None or table.unit_labels is None:
+        raise ValueError("the table lacks the column of its unit")
+    nameless = itertools.count()
+    keys = [
+        b"\x00%d" % next(nameless) if label is None else b"\x01" + str(label).encode()
+        for label in table.unit_labels
+    ]
+    return [keys[code] for code in table.units]
 
 
 def _delta(delta: float | None, ledger: Ledger | None) -> float:

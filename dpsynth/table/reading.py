@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dpsynth.columns import Modelled
@@ -142,12 +143,28 @@ def _ids(name: str, found: Iterable[Part]) -> Array:
     arrays = []
     for part in found:
         try:
-            arrays.append(to_text(unpacked(part.columns[name])).to_numpy())
+            arrays.append(_id_texts(unpacked(part.columns[name])).to_numpy())
         except DoesNotFit as error:
             raise _failure([(name, part, error.misfit)]) from None
         except pa.ArrowException:
             raise _failure([(name, part, _unreadable(part))]) from None
     return _joined(arrays).astype(object)
+
+
+def _id_texts(array: Any) -> Any:
+    """As `to_text`, but no two ids become one: their units would be bounded together, and without one of them
+    rows of the other would come in."""
+    kind = array.type
+    if pa.types.is_timestamp(kind):
+        return pc.cast(array, pa.string())
+    if pa.types.is_floating(kind):
+        exact = 2 ** {16: 11, 32: 24}.get(kind.bit_width, 53)
+        large = pc.greater_equal(pc.abs(pc.cast(array, pa.float64())), exact).fill_null(False)
+        rows = np.flatnonzero(np.asarray(large.to_numpy()))
+        if len(rows):
+            fix = "read them as texts or whole numbers (a frame turns numbers with gaps into floats)"
+            raise DoesNotFit(Misfit("D125", rows, "an id that is a float too large to be exact", fix))
+    return to_text(array)
 
 
 def _units(

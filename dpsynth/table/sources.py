@@ -165,6 +165,12 @@ def _series_to_arrow(series: Any) -> Any:
         # a column of mixed objects: its texts
         gone = series.isna().to_numpy(dtype=bool)
         array = pa.array(
-            [None if m else str(v) for v, m in zip(series, gone, strict=True)], type=pa.large_string()
+            [None if m else _text(v) for v, m in zip(series, gone, strict=True)], type=pa.large_string()
         )
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+
+
+def _text(value: Any) -> str:
+    """A whole float as the integer it is: among texts too, 1.0 and 1 are one id and one category."""
+    whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+    return str(int(value)) if whole else str(value)
