@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from dpsynth import evaluation, release
 from dpsynth.auditing import Audit, Private, audit_rows, digest, held_out, require_enough, require_releasable
 from dpsynth.budget import Budget
 from dpsynth.errors import UsageError
-from dpsynth.model import FittedModel
+from dpsynth.model import FittedModel, require_rows
+from dpsynth.privacy.intake import Intake
 from dpsynth.privacy.ledger import Ledger
 from dpsynth.privacy.ledger_filter import Remaining
 from dpsynth.progress import Progress, silent
@@ -21,7 +22,7 @@ from dpsynth.project import Project
 from dpsynth.schema import Schema
 from dpsynth.synthesis import Plan, fit_reserved, plan, unit_of
 from dpsynth.table import Source, Table, read_table
-from dpsynth.unfinished import UnfinishedRun
+from dpsynth.unfinished import UnfinishedRun, keep, require_room
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Outcome:
     evaluation: evaluation.Evaluation
     verification: release.Verification
     remaining: Remaining
-    notices: tuple[str, ...]
+    notices: tuple[str, ...] = ()
 
 
 def run(
@@ -109,30 +110,54 @@ def run_release(
     progress("reading the table", 0.0)
     table = read_table(data, schema)
     require_enough(table, settings.holdout)
+    require_rows(settings.rows or 0, len(schema.domain))
     preview = plan(schema, method=method, epsilon=epsilon, delta=delta, ledger=ledger)
-    with ledger.reserve(f"release {method}", preview.charges, preview.budget, fingerprint=digest(table)) as account:
+    require_room(folder)
+    with ledger.reserve(
+        f"release {method}", preview.charges, preview.budget, fingerprint=digest(table)
+    ) as account:
         model, intake = fit_reserved(table, preview, account, holdout=settings.holdout, progress=progress)
-    with kept.holding(model, held_out(table, intake)):
-        synthetic = _sample(model, settings)
-        private = Private.of(table, intake)
-        audit, suite, found = audit_rows(
-            model,
-            synthetic,
-            private,
-            holdout=settings.holdout,
-            target=settings.target,
-            ledger=ledger,
-            progress=progress,
-        )
-        progress("writing the bundle", 0.0)
-        further: dict[str, object] = {
-            "run.json": _configuration(preview, settings, private),
-            "holdout.json": held_out(table, intake),
-        }
-        verification = release_rows(model, synthetic, audit, ledger=ledger, out=folder, settings=settings, further=further)
-        progress("writing the bundle", 1.0)
-    notices = tuple(notice.text for notice in account.notices)
-    return Outcome(folder, model, len(synthetic), suite, found, verification, ledger.remaining(), notices)
+        kept.keep(model, held_out(table, intake))
+    made = _released(
+        model, table, intake, preview, ledger=ledger, out=folder, settings=settings, progress=progress
+    )
+    kept.remove()
+    return replace(made, notices=tuple(notice.text for notice in account.notices))
+
+
+def _released(
+    model: FittedModel,
+    table: Table,
+    intake: Intake,
+    preview: Plan,
+    *,
+    ledger: Ledger,
+    out: Path,
+    settings: Settings,
+    progress: Progress,
+) -> Outcome:
+    """Sample, audit, bundle: what can be done again, at no charge, when it fails."""
+    synthetic = _sample(model, settings)
+    private = Private.of(table, intake)
+    audit, suite, found = audit_rows(
+        model,
+        synthetic,
+        private,
+        holdout=settings.holdout,
+        target=settings.target,
+        ledger=ledger,
+        progress=progress,
+    )
+    progress("writing the bundle", 0.0)
+    further: dict[str, object] = {
+        "run.json": _configuration(preview, settings, private),
+        "holdout.json": held_out(table, intake),
+    }
+    verification = release_rows(
+        model, synthetic, audit, ledger=ledger, out=out, settings=settings, further=further
+    )
+    progress("writing the bundle", 1.0)
+    return Outcome(out, model, len(synthetic), suite, found, verification, ledger.remaining())
 
 
 def fit_held_out(
@@ -143,14 +168,19 @@ def fit_held_out(
     budget: Budget,
     ledger: Ledger,
     holdout: float,
+    out: Path,
     progress: Progress = silent,
-) -> tuple[FittedModel, dict[str, Any]]:
-    """A model whose audit can be made later: with it, private, who was held out of its fit."""
+) -> FittedModel:
+    """A model in the new folder `out`, and beside it, private, who was held out, so that it can be audited later."""
     table = read_table(data, schema)
     preview = plan(schema, method=method, epsilon=budget.epsilon, delta=budget.delta, ledger=ledger)
-    with ledger.reserve(f"fit {method}", preview.charges, preview.budget, fingerprint=digest(table)) as account:
+    require_room(out)
+    with ledger.reserve(
+        f"fit {method}", preview.charges, preview.budget, fingerprint=digest(table)
+    ) as account:
         model, intake = fit_reserved(table, preview, account, holdout=holdout, progress=progress)
-    return model, held_out(table, intake)
+        keep(model, held_out(table, intake), out)
+    return model
 
 
 def release_rows(
@@ -224,7 +254,9 @@ def open_ledger(project: Project, path: Path | None = None, epsilon: float | Non
     where = path or project.ledger_path
     if where is None:
         raise UsageError(
-            "U120", "no ledger is named", "write budget: {ledger: claims.ledger} in the project, or give --ledger"
+            "U120",
+            "no ledger is named",
+            "write budget: {ledger: claims.ledger} in the project, or give --ledger",
         )
     promise = spec.promise.budget if spec and spec.promise else None
     if promise is None and not where.exists():

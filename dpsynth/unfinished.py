@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dpsynth.errors import UsageError
+from dpsynth.errors import CapacityError, UsageError, is_full
 from dpsynth.model import FittedModel
+
+ROOM = 4 << 20
+"""Bytes that must fit beside a model before anything is paid for it."""
 
 MODEL = "model"
 SUFFIX = ".unfinished"
@@ -34,26 +39,62 @@ class UnfinishedRun:
         if folder.exists():
             raise UsageError(
                 "U121",
-                f"{folder} holds the model of an earlier run that did not finish",
+                f"{folder} is left from an earlier run that was paid for and did not finish",
                 "finish it with dpsynth sample, audit and release, or remove the folder",
             )
         return cls(folder)
 
-    @contextmanager
-    def holding(self, model: FittedModel, held_out: Mapping[str, Any]) -> Iterator[None]:
-        """Keep both on disk until the block ends well."""
-        self.folder.mkdir(mode=0o700, parents=True)
-        keep(model, held_out, self.folder / MODEL)
-        yield
+    def keep(self, model: FittedModel, held_out: Mapping[str, Any]) -> None:
+        """Write both, or nothing: UsageError or CapacityError."""
+        try:
+            with translated(self.folder):
+                self.folder.mkdir(mode=0o700, parents=True)
+            keep(model, held_out, self.folder / MODEL)
+        except BaseException:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
+
+    def remove(self) -> None:
+        """The run has finished well."""
         shutil.rmtree(self.folder)
 
 
+def require_room(folder: Path) -> None:
+    """Try the disk before anything is paid: UsageError or CapacityError when nothing can be written for `folder`.
+
+    What its missing parents will be made in is tried, and left as it was.
+    """
+    there = next(parent for parent in folder.absolute().parents if os.path.lexists(parent))
+    with translated(folder), tempfile.TemporaryFile(dir=there) as file:
+        file.write(bytes(ROOM))
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def keep(model: FittedModel, held_out: Mapping[str, Any], folder: Path) -> None:
-    """The model (released facts) in `folder`; beside it, private, who was held out of its fit."""
-    model.save(folder)
+    """The model (released facts) in `folder`; beside it, private, who was held out of its fit. Both or neither."""
     side = holdout_file(folder)
-    side.touch(mode=0o600)
-    side.write_text(json.dumps(held_out), encoding="utf-8")
+    with translated(side):
+        side.parent.mkdir(parents=True, exist_ok=True)
+        side.touch(mode=0o600)
+        side.write_text(json.dumps(held_out), encoding="utf-8")
+    try:
+        model.save(folder)
+    except BaseException:
+        side.unlink()
+        raise
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """What the operating system says about `path`, in the words of this package."""
+    try:
+        yield
+    except OSError as problem:
+        reason = f"{path} cannot be written ({problem.strerror or 'no such place'})"
+        if is_full(problem):
+            raise CapacityError("C152", reason, "make room, then run again") from None
+        raise UsageError("U123", reason, "choose a folder that you may write to") from None
 
 
 def holdout_file(model: Path) -> Path:
@@ -69,5 +110,7 @@ def load_held_out(model: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         found = None
     if not isinstance(found, dict):
-        raise UsageError("U122", f"{path} is missing or unreadable", "it is written by dpsynth fit, beside the model")
+        raise UsageError(
+            "U122", f"{path} is missing or unreadable", "it is written by dpsynth fit, beside the model"
+        )
     return found

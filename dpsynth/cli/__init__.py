@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from dpsynth.cli.app import app
+import sys
 
 __all__ = ["main"]
 
 
 def main() -> None:
     """Entry point of the `dpsynth` command."""
-    app()
+    try:
+        # Loading takes seconds, in which an impatient user may press Ctrl-C: no traceback then either.
+        from dpsynth.cli.app import app
+
+        app()
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; nothing was started\n")
+        sys.exit(130)

@@ -12,7 +12,9 @@ from dpsynth.budget import Budget
 from dpsynth.cli.common import Answer, Screen
 from dpsynth.privacy.ledger import Ledger, Unit
 
-LedgerArgument = Annotated[Path, typer.Argument(metavar="LEDGER", help="The ledger file.", show_default=False)]
+LedgerArgument = Annotated[
+    Path, typer.Argument(metavar="LEDGER", help="The ledger file.", show_default=False)
+]
 
 
 def show(screen: Screen, ledger: LedgerArgument) -> Answer:
@@ -24,14 +26,23 @@ def show(screen: Screen, ledger: LedgerArgument) -> Answer:
 def open(
     screen: Screen,
     ledger: LedgerArgument,
-    dataset: Annotated[str, typer.Option("--dataset", help="Name of the population of people.", show_default=False)],
-    epsilon: Annotated[float, typer.Option("--epsilon", help="Promised for all runs together.", show_default=False)],
-    delta: Annotated[float, typer.Option("--delta", help="Promised for all runs together.", show_default=False)],
+    dataset: Annotated[
+        str, typer.Option("--dataset", help="Name of the population of people.", show_default=False)
+    ],
+    epsilon: Annotated[
+        float, typer.Option("--epsilon", help="Promised for all runs together.", show_default=False)
+    ],
+    delta: Annotated[
+        float, typer.Option("--delta", help="Promised for all runs together.", show_default=False)
+    ],
     entity: Annotated[str, typer.Option("--entity", help="Whose privacy: row, person, patient, ...")] = "row",
     column: Annotated[
-        str | None, typer.Option("--column", help="The column that tells one unit from another.", show_default=False)
+        str | None,
+        typer.Option("--column", help="The column that tells one unit from another.", show_default=False),
     ] = None,
-    rows_per_unit: Annotated[int, typer.Option("--rows-per-unit", min=1, help="Rows of one unit that are kept.")] = 1,
+    rows_per_unit: Annotated[
+        int, typer.Option("--rows-per-unit", min=1, help="Rows of one unit that are kept.")
+    ] = 1,
 ) -> Answer:
     """Open a ledger: promise an (epsilon, delta) to the people in a data set, once and for all."""
     unit = Unit(entity, column, rows_per_unit)
@@ -42,7 +53,9 @@ def open(
 def export(
     screen: Screen,
     ledger: LedgerArgument,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="File; default: standard output.", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File; default: standard output.", show_default=False)
+    ] = None,
 ) -> Answer:
     """All entries as JSON, without the secret key. For the owner: entries say when and what was asked."""
     with Ledger.load(ledger) as account:
@@ -57,7 +70,8 @@ def verify(
     screen: Screen,
     ledger: LedgerArgument,
     head: Annotated[
-        list[str] | None, typer.Option("--head", help="A head stated in a bundle; may be repeated.", show_default=False)
+        list[str] | None,
+        typer.Option("--head", help="A head stated in a bundle; may be repeated.", show_default=False),
     ] = None,
 ) -> Answer:
     """Check every entry, the chain of hashes and the head file. Exit 7 when something was changed."""
@@ -95,6 +109,9 @@ def _page(account: Ledger) -> str:
         f"left:      {account.remaining().words}",
         "",
     ]
-    lines += [f"{line.sequence:>4}  {line.at[:16]}  {line.kind:<9} {line.what}: {line.state}" for line in account.lines()]
+    lines += [
+        f"{line.sequence:>4}  {line.at[:16]}  {line.kind:<9} {line.what}: {line.state}"
+        for line in account.lines()
+    ]
     lines += [f"note: {notice.text}" for notice in account.notices()]
     return "\n".join(lines)

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from dpsynth.errors import DPSynthError
+from dpsynth.errors import CapacityError, DPSynthError, UsageError, is_full
 from dpsynth.progress import Progress, silent
 
 INTERRUPTED = 130
@@ -108,6 +108,8 @@ def verb(function: Callable[..., Answer]) -> Callable[..., None]:
         except KeyboardInterrupt:
             screen.errors.print("interrupted; what was reserved in the ledger stays spent", markup=False)
             raise typer.Exit(INTERRUPTED) from None
+        except (MemoryError, OSError) as error:
+            raise typer.Exit(_refused(screen, _machine(error))) from None
         except Exception as error:
             raise typer.Exit(_broken(screen, error)) from None
         _print_answer(screen, answer)
@@ -145,6 +147,18 @@ def _refused(screen: Screen, error: DPSynthError) -> int:
     if screen.verbose > 1:
         screen.errors.print(traceback.format_exc(), markup=False)
     return error.exit_code
+
+
+def _machine(error: MemoryError | OSError) -> DPSynthError:
+    """What the machine refused: memory, room, or a path. The path is the user's own."""
+    if isinstance(error, MemoryError):
+        return CapacityError(
+            "C001", "the memory of this machine is not enough", "declare fewer cells, draw fewer rows"
+        )
+    what = f"{error.filename or 'a file'} cannot be used ({error.strerror or 'no such place'})"
+    if is_full(error):
+        return CapacityError("C002", what, "make room and try again")
+    return UsageError("U001", what, "check the path and its rights")
 
 
 def _broken(screen: Screen, error: Exception) -> int:

@@ -15,21 +15,27 @@ from dpsynth.cli.words import outcome_data, outcome_text
 from dpsynth.errors import UsageError
 from dpsynth.project import Project
 from dpsynth.table import read_table, write_table
-from dpsynth.unfinished import keep
+from dpsynth.unfinished import holdout_file
 
-ProjectFile = Annotated[Path, typer.Argument(metavar="PROJECT.yaml", help="The project file.", show_default=False)]
+ProjectFile = Annotated[
+    Path, typer.Argument(metavar="PROJECT.yaml", help="The project file.", show_default=False)
+]
 LedgerFile = Annotated[
-    Path | None, typer.Option("--ledger", help="The ledger file, instead of the project's.", show_default=False)
+    Path | None,
+    typer.Option("--ledger", help="The ledger file, instead of the project's.", show_default=False),
 ]
 Epsilon = Annotated[
-    float | None, typer.Option("--epsilon", help="Instead of the project's; there is no default.", show_default=False)
+    float | None,
+    typer.Option("--epsilon", help="Instead of the project's; there is no default.", show_default=False),
 ]
 
 
 def fit(
     screen: Screen,
     project: ProjectFile,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="MODEL", help="Folder for the model.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="MODEL", help="Folder for the model.", show_default=False)
+    ],
     epsilon: Epsilon = None,
     ledger: LedgerFile = None,
 ) -> Answer:
@@ -39,19 +45,21 @@ def fit(
     """
     spec = Project.load(project)
     budget = spec.run_budget(epsilon)
-    if out.exists():
-        raise UsageError("U101", f"{out} exists already", "name a new folder with -o")
+    if out.exists() or holdout_file(out).exists():
+        raise UsageError(
+            "U101", f"{out} or {holdout_file(out).name} exists already", "name a new folder with -o"
+        )
     with pipeline.open_ledger(spec, ledger, epsilon) as account, screen.progress() as progress:
-        model, held_out = pipeline.fit_held_out(
+        model = pipeline.fit_held_out(
             spec.data_path,
             spec.schema,
             method=spec.generator.method,
             budget=budget,
             ledger=account,
             holdout=spec.audit.holdout,
+            out=out,
             progress=progress,
         )
-        keep(model, held_out, out)
         left = account.remaining()
     spent = model.receipt.certificate
     text = (
@@ -59,17 +67,35 @@ def fit(
         f"spent: epsilon {spent.epsilon:.4g} at delta {spent.delta:g} for {model.receipt.unit}\n"
         f"left in the ledger: {left.words}"
     )
-    return Answer({"model": str(out), "id": model.id, "epsilon": spent.epsilon, "delta": spent.delta, "left": left.words}, text)
+    return Answer(
+        {
+            "model": str(out),
+            "id": model.id,
+            "epsilon": spent.epsilon,
+            "delta": spent.delta,
+            "left": left.words,
+        },
+        text,
+    )
 
 
 def sample(
     screen: Screen,
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a fitted model.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="csv or parquet file.", show_default=False)],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="Folder of a fitted model.", show_default=False)
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FILE", help="csv or parquet file.", show_default=False)
+    ],
     rows: Annotated[
-        int | None, typer.Option("--rows", "-n", min=0, help="How many; default: the released number.", show_default=False)
+        int | None,
+        typer.Option(
+            "--rows", "-n", min=0, help="How many; default: the released number.", show_default=False
+        ),
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Same seed, same rows.", show_default=False)] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Same seed, same rows.", show_default=False)
+    ] = None,
 ) -> Answer:
     """Draw synthetic rows from a model. Costs nothing; the rows are not audited."""
     if out.exists():
@@ -83,11 +109,18 @@ def sample(
 
 def release(
     screen: Screen,
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a fitted model.", show_default=False)],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="Folder of a fitted model.", show_default=False)
+    ],
     synthetic: Annotated[Path, typer.Option("--synthetic", help="Audited rows of it.", show_default=False)],
-    audit: Annotated[Path, typer.Option("--audit", help="What dpsynth audit found about them.", show_default=False)],
+    audit: Annotated[
+        Path, typer.Option("--audit", help="What dpsynth audit found about them.", show_default=False)
+    ],
     project: Annotated[Path, typer.Option("--project", help="The project file.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="New folder for the release.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", metavar="DIR", help="New folder for the release.", show_default=False),
+    ],
     ledger: LedgerFile = None,
 ) -> Answer:
     """Write the bundle of audited rows, if the policy gate lets it through. Spends nothing."""
@@ -104,7 +137,10 @@ def release(
 def run(
     screen: Screen,
     project: ProjectFile,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="New folder for the release.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", metavar="DIR", help="New folder for the release.", show_default=False),
+    ],
     epsilon: Epsilon = None,
     ledger: LedgerFile = None,
 ) -> Answer:
@@ -116,7 +152,9 @@ def run(
 
 def demo(
     screen: Screen,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="New folder for the release.")] = Path("demo"),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="New folder for the release.")
+    ] = Path("demo"),
     ledger: LedgerFile = None,
 ) -> Answer:
     """The main job on a bundled real table (RAND Health Insurance Experiment). Spends, on public data."""

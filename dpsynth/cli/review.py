@@ -17,7 +17,7 @@ from dpsynth.errors import AuditError, UsageError
 from dpsynth.project import Project
 from dpsynth.schema import Schema
 from dpsynth.table import read_table
-from dpsynth.unfinished import load_held_out
+from dpsynth.unfinished import load_held_out, require_room, translated
 
 FOUND = AuditError.exit_code
 
@@ -25,33 +25,79 @@ FOUND = AuditError.exit_code
 def audit(
     screen: Screen,
     synthetic: Annotated[Path, typer.Option("--synthetic", help="The synthetic table.", show_default=False)],
-    train: Annotated[Path | None, typer.Option("--train", help="The rows it was made from.", show_default=False)] = None,
-    holdout: Annotated[Path | None, typer.Option("--holdout", help="Rows of other people that were held out.", show_default=False)] = None,
-    schema: Annotated[Path | None, typer.Option("--schema", help="A schema or project file.", show_default=False)] = None,
-    epsilon: Annotated[float | None, typer.Option("--epsilon", help="What was claimed.", show_default=False)] = None,
-    delta: Annotated[float | None, typer.Option("--delta", help="What was claimed.", show_default=False)] = None,
+    train: Annotated[
+        Path | None, typer.Option("--train", help="The rows it was made from.", show_default=False)
+    ] = None,
+    holdout: Annotated[
+        Path | None,
+        typer.Option("--holdout", help="Rows of other people that were held out.", show_default=False),
+    ] = None,
+    schema: Annotated[
+        Path | None, typer.Option("--schema", help="A schema or project file.", show_default=False)
+    ] = None,
+    epsilon: Annotated[
+        float | None, typer.Option("--epsilon", help="What was claimed.", show_default=False)
+    ] = None,
+    delta: Annotated[
+        float | None, typer.Option("--delta", help="What was claimed.", show_default=False)
+    ] = None,
     split: Annotated[
         str, typer.Option("--split", help="random: chance alone decided who was held out; else unknown.")
     ] = "unknown",
-    model: Annotated[Path | None, typer.Option("--model", help="A model of ours, instead of --train and --holdout; needs --project.", show_default=False)] = None,
-    project: Annotated[Path | None, typer.Option("--project", help="The project file that the model was fitted with.", show_default=False)] = None,
-    ledger: Annotated[Path | None, typer.Option("--ledger", help="The ledger that takes note, instead of the project's.", show_default=False)] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="A file for the findings (private); release needs it.", show_default=False)] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model",
+            help="A model of ours, instead of --train and --holdout; needs --project.",
+            show_default=False,
+        ),
+    ] = None,
+    project: Annotated[
+        Path | None,
+        typer.Option(
+            "--project", help="The project file that the model was fitted with.", show_default=False
+        ),
+    ] = None,
+    ledger: Annotated[
+        Path | None,
+        typer.Option(
+            "--ledger", help="The ledger that takes note, instead of the project's.", show_default=False
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="A file for the findings (private); release needs it.", show_default=False
+        ),
+    ] = None,
 ) -> Answer:
     """Attack anybody's synthetic table, and say how good it is. Exit 6 when it breaks its own claim."""
     if out is not None and out.exists():
         raise UsageError("U109", f"{out} exists already", "name a new file with --out")
+    if out is not None:
+        require_room(out)
     if model is not None:
         if project is None or train or holdout or schema or epsilon or delta:
-            raise UsageError("U108", "--model goes with --project and nothing else", "the model knows its claim and its rows")
+            raise UsageError(
+                "U108",
+                "--model goes with --project and nothing else",
+                "the model knows its claim and its rows",
+            )
         found, text = _audit_model(screen, model, synthetic, project, ledger)
     else:
         if train is None or schema is None:
-            raise UsageError("U110", "there is nothing to compare with", "give --train and --schema, or --model and --project")
-        found, text = _audit_table(screen, (synthetic, train, holdout), Schema.load(schema), _claim(epsilon, delta), split)
+            raise UsageError(
+                "U110",
+                "there is nothing to compare with",
+                "give --train and --schema, or --model and --project",
+            )
+        found, text = _audit_table(
+            screen, (synthetic, train, holdout), Schema.load(schema), _claim(epsilon, delta), split
+        )
     if out is not None:
-        out.touch(mode=0o600)
-        out.write_text(json.dumps(found, ensure_ascii=False), encoding="utf-8")
+        with translated(out):
+            out.touch(mode=0o600)
+            out.write_text(json.dumps(found, ensure_ascii=False), encoding="utf-8")
     verdict = found["attacks"]["verdict"]
     return Answer({"verdict": verdict, **found}, text, FOUND if verdict == attacks.VIOLATION else 0)
 
@@ -67,7 +113,13 @@ def _audit_model(
     private = Private.split_again(table, load_held_out(model))
     with pipeline.open_ledger(spec, ledger) as account, screen.progress() as progress:
         found, suite, _ = audit_rows(
-            fitted, rows, private, holdout=settings.holdout, target=settings.target, ledger=account, progress=progress
+            fitted,
+            rows,
+            private,
+            holdout=settings.holdout,
+            target=settings.target,
+            ledger=account,
+            progress=progress,
         )
     return found.as_json(), str(suite)
 
@@ -90,7 +142,9 @@ def _audit_table(
         )
         found: dict[str, Any] = {"attacks": suite.as_json(), "evaluation": None}
         if controls is not None and min(len(rows), len(members), len(controls)) > 0:
-            judged = evaluation.evaluate(rows, members, controls, schema, rng=np.random.default_rng(), progress=progress)
+            judged = evaluation.evaluate(
+                rows, members, controls, schema, rng=np.random.default_rng(), progress=progress
+            )
             found["evaluation"] = judged.as_json()
     return found, str(suite)
 
@@ -105,9 +159,12 @@ def _claim(epsilon: float | None, delta: float | None) -> tuple[float, float] | 
 
 def verify(
     screen: Screen,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A release, or its public folder.", show_default=False)],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A release, or its public folder.", show_default=False)
+    ],
     ledger: Annotated[
-        Path | None, typer.Option("--ledger", help="Also look for its head in this ledger.", show_default=False)
+        Path | None,
+        typer.Option("--ledger", help="Also look for its head in this ledger.", show_default=False),
     ] = None,
 ) -> Answer:
     """Check a release offline: every file, the promise from its events, the rows against the schema."""

@@ -100,7 +100,7 @@ class FittedModel:
         rows = self.default_rows() if n is None else n
         if isinstance(rows, bool) or not isinstance(rows, int | np.integer) or rows < 0:
             raise UsageError("U150", "the number of rows to sample is no whole number of at least 0")
-        require_room(rows, len(self.domain))
+        require_rows(rows, len(self.domain))
         return self.generator.sample(int(rows), rng)
 
     def sample_table(self, n: int | None = None, rng: np.random.Generator | None = None) -> Table:
@@ -165,7 +165,7 @@ class FittedModel:
         )
 
 
-def require_room(rows: int, columns: int) -> None:
+def require_rows(rows: int, columns: int) -> None:
     """CapacityError for a table of so many values that no memory holds it."""
     if rows * columns > MAX_VALUES:
         raise CapacityError(
