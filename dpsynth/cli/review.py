@@ -22,53 +22,32 @@ from dpsynth.unfinished import load_held_out, require_room, translated
 FOUND = AuditError.exit_code
 
 
+def _option(name: str, words: str) -> Any:
+    return typer.Option(name, help=words, show_default=False)
+
+
 def audit(
     screen: Screen,
-    synthetic: Annotated[Path, typer.Option("--synthetic", help="The synthetic table.", show_default=False)],
-    train: Annotated[
-        Path | None, typer.Option("--train", help="The rows it was made from.", show_default=False)
-    ] = None,
-    holdout: Annotated[
-        Path | None,
-        typer.Option("--holdout", help="Rows of other people that were held out.", show_default=False),
-    ] = None,
-    schema: Annotated[
-        Path | None, typer.Option("--schema", help="A schema or project file.", show_default=False)
-    ] = None,
-    epsilon: Annotated[
-        float | None, typer.Option("--epsilon", help="What was claimed.", show_default=False)
-    ] = None,
-    delta: Annotated[
-        float | None, typer.Option("--delta", help="What was claimed.", show_default=False)
-    ] = None,
+    synthetic: Annotated[Path, _option("--synthetic", "The synthetic table.")],
+    train: Annotated[Path | None, _option("--train", "The rows it was made from.")] = None,
+    holdout: Annotated[Path | None, _option("--holdout", "Rows of other people that were held out.")] = None,
+    schema: Annotated[Path | None, _option("--schema", "A schema or project file.")] = None,
+    epsilon: Annotated[float | None, _option("--epsilon", "What was claimed.")] = None,
+    delta: Annotated[float | None, _option("--delta", "What was claimed.")] = None,
     split: Annotated[
         str, typer.Option("--split", help="random: chance alone decided who was held out; else unknown.")
     ] = "unknown",
     model: Annotated[
-        Path | None,
-        typer.Option(
-            "--model",
-            help="A model of ours, instead of --train and --holdout; needs --project.",
-            show_default=False,
-        ),
+        Path | None, _option("--model", "A model of ours, instead of --train and --holdout; needs --project.")
     ] = None,
     project: Annotated[
-        Path | None,
-        typer.Option(
-            "--project", help="The project file that the model was fitted with.", show_default=False
-        ),
+        Path | None, _option("--project", "The project file that the model was fitted with.")
     ] = None,
     ledger: Annotated[
-        Path | None,
-        typer.Option(
-            "--ledger", help="The ledger that takes note, instead of the project's.", show_default=False
-        ),
+        Path | None, _option("--ledger", "The ledger that takes note, instead of the project's.")
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", help="A file for the findings (private); release needs it.", show_default=False
-        ),
+        Path | None, _option("--out", "A file for the findings (private); release needs it.")
     ] = None,
 ) -> Answer:
     """Attack anybody's synthetic table, and say how good it is. Exit 6 when it breaks its own claim."""
