@@ -14,15 +14,14 @@ from attacks.stats import Interval, RateAt
 from attacks.threat import Attack, Floats, Game, Mask
 
 EVERYONE = "everyone"
-_TOP_GUESSES = (0.01, 0.03, 0.1, 0.3)  # shares of the targets that are guessed "in"
-GUESSES = len(_TOP_GUESSES) + 1  # and one guess for every target
+_FEWEST_GUESSES = 25  # all right, they refute an epsilon of about 0.9; fewer hardly anything
 _FOR_GROUPS = 0.2  # share of the family-wise error spent on groups
 FEWEST = 10  # fewest members and controls for which a number means anything
 
 
 @dataclass(frozen=True)
 class Bound:
-    """A lower bound on epsilon, at `confidence` after counting every attack and every way to guess."""
+    """A lower bound on epsilon; `confidence` is that of this one bound, so that all together have 99 %."""
 
     epsilon: float
     delta: float
@@ -33,7 +32,7 @@ class Bound:
 
     def as_json(self) -> dict[str, float]:
         return {
-            "epsilon_at_least": self.epsilon, "delta": self.delta, "family_confidence": self.confidence,
+            "epsilon_at_least": self.epsilon, "delta": self.delta, "confidence": self.confidence,
             "targets": self.targets, "guesses": self.guesses, "right": self.right,
         }  # fmt: skip
 
@@ -106,6 +105,16 @@ def adjusted(results: Sequence[AttackResult]) -> tuple[AttackResult, ...]:
     return tuple(replace(result, adjusted_p=p) for result, p in zip(results, family, strict=True))
 
 
+def ways_to_guess(targets: int) -> list[int]:
+    """How many targets are named "in": 25, 50, 100, ... up to half of them; besides, every target is guessed."""
+    ways = []
+    guesses = _FEWEST_GUESSES
+    while guesses <= targets // 2:
+        ways.append(guesses)
+        guesses *= 2
+    return ways
+
+
 def bound(
     scores: Floats,
     member: Mask,
@@ -115,7 +124,7 @@ def bound(
     alpha: float,
     rng: np.random.Generator,
 ) -> Bound | None:
-    """The best one-run lower bound on epsilon over the ways to guess; `alpha` is for one way of one attack.
+    """The best one-run lower bound on epsilon over the ways to guess; `alpha` is for this attack.
 
     `target`: units whose membership is a fair coin, up to `bias` in log odds. Ties are broken by chance,
     which costs strength, never validity. None without targets.
@@ -123,11 +132,11 @@ def bound(
     m = int(target.sum())
     if m == 0:
         return None
-    order = np.lexsort((rng.random(m), -scores[target]))
-    truth = member[target][order]
-    ways = [(k, int(truth[:k].sum())) for k in (max(1, round(share * m)) for share in _TOP_GUESSES)]
+    truth = member[target][np.lexsort((rng.random(m), -scores[target]))]
     half = m // 2
+    ways = [(k, int(truth[:k].sum())) for k in ways_to_guess(m)]
     ways.append((m, int(truth[:half].sum() + (~truth[half:]).sum())))
-    found = [(epsilon_lower_bound(m, r, v, delta, 1.0 - alpha, bias), r, v) for r, v in ways]
+    confidence = 1.0 - alpha / len(ways)
+    found = [(epsilon_lower_bound(m, r, v, delta, confidence, bias), r, v) for r, v in ways]
     epsilon, guesses, right = max(found)
-    return Bound(epsilon, delta, 1.0 - alpha, m, guesses, right)
+    return Bound(epsilon, delta, confidence, m, guesses, right)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 from attacks.coding import Coder
 from attacks.threat import Candidates, Index, Mask, Rows, View, concatenate
 from dpsynth.domain import Clique
+from dpsynth.encoding import Encoding
 from dpsynth.errors import AuditError
 from dpsynth.schema import Schema
 from dpsynth.table import Table, read_table
@@ -69,6 +71,19 @@ def prepare(
     candidates, member = _shuffled(concatenate([members, controls]), people, coder.ordered, rng)
     view = View(coder.rows(files.synthetic), candidates, float(member.mean()), known)
     return Prepared(view, member, "", warnings)
+
+
+def groups_of(candidates: Candidates, schema: Schema, columns: Sequence[str]) -> dict[str, Mask]:
+    """For each cell of these columns the units with a row in it, named ``column = label``."""
+    found = {}
+    encoding = Encoding(schema)
+    for name in columns:
+        if name not in schema.domain:
+            raise AuditError("A109", f"groups name the unknown column '{name}'", "name modelled columns")
+        cells = candidates.rows.cells[name]
+        for cell, label in enumerate(encoding.labels(name)):
+            found[f"{name} = {label}"] = candidates.best(cells == cell) > 0
+    return found
 
 
 def _hopeless(problem: str) -> Prepared:

@@ -119,7 +119,7 @@ class SuiteResult:
         if self.attacks:
             lines += [
                 "",
-                _ROW.format("attack", "AUC [95 %]", "TPR at 10 % FPR", "allowed", "p (Holm)", "epsilon >="),
+                _ROW.format("attack", "AUC [95 %]", "TPR at FPR", "allowed", "p (Holm)", "epsilon >="),
             ]
             lines += [_line(attack) for attack in self.attacks]
         if self.controls:
@@ -127,12 +127,12 @@ class SuiteResult:
         return "\n".join([*lines, *(f"note: {warning}" for warning in self.warnings)])
 
 
-_ROW = "{:<46} {:<20} {:<20} {:<8} {:<9} {}"
+_ROW = "{:<54} {:<20} {:<28} {:<8} {:<9} {}"
 
 
 def _line(attack: AttackResult) -> str:
-    rate = next((r for r in attack.rates if r.fpr == 0.1), None)
-    shown = str(rate.rate) if rate and rate.rate else "too few controls"
+    rate = next((r for r in attack.rates if r.rate is not None), None)
+    shown = f"{rate.rate} @ {100 * rate.fpr:g} %" if rate else "too few controls"
     allowed = f"{rate.allowed:.3f}" if rate and rate.allowed is not None else "-"
     epsilon = f"{attack.bound.epsilon:.2f}" if attack.bound else "-"
     return _ROW.format(attack.label, str(attack.auc), shown, allowed, f"{attack.adjusted_p:.3g}", epsilon)

@@ -10,10 +10,10 @@ import pandas as pd
 
 from attacks import evaluate, verdicts
 from attacks.controls import run_controls
-from attacks.evaluate import EVERYONE, FEWEST, GUESSES, AttackResult
+from attacks.evaluate import EVERYONE, FEWEST, AttackResult
 from attacks.membership.joins import Join
 from attacks.membership.marginals import MarginalRatio, ThreeWayRatio
-from attacks.prepare import Files, as_table, prepare
+from attacks.prepare import Files, as_table, groups_of, prepare
 from attacks.reidentification.nearest import CloserThanPeople, ClosestRecord
 from attacks.result import SuiteResult
 from attacks.split import fair_targets, overlap
@@ -64,6 +64,7 @@ def run_suite(
     rng: np.random.Generator | None = None,
     progress: Progress | None = None,
     attacks: Sequence[Attack] | None = None,
+    groups: Sequence[str] = (),
     coin: float | None = None,
     must_see: float = 0.01,
 ) -> SuiteResult:
@@ -73,8 +74,9 @@ def run_suite(
     source, held out by chance; both with all rows of a unit, or both cut to the schema's bound. `claim`: the
     promised (epsilon, delta) for one unit, None for none. `cliques`: the marginals that the generator
     measured, when known. `split_is_random`: False when something other than chance may tell members from
-    controls (a vendor's files); the strongest verdict is then LEAK. `coin`: the probability with which each
-    unit was held out by a coin of its own, when declared; it sharpens the bound on epsilon. `must_see`: the
+    controls (a vendor's files); the strongest verdict is then LEAK. `groups`: columns whose
+    cells are groups to be looked at by themselves. `coin`: the probability with which each unit was held out
+    by a coin of its own, when declared; it sharpens the bound on epsilon. `must_see`: the
     copied share of the rows that the attacks have to see when it is planted; else INCONCLUSIVE. `rng` decides
     ties, permutations and planted outputs; without it the operating system does.
 
@@ -97,7 +99,9 @@ def run_suite(
         return verdicts.nothing(
             prepared.problem, schema.unit.entity, promised, split_is_random, prepared.warnings
         )
-    game = Game(prepared.view, prepared.member, promised, split_is_random, coin, schema.unit.entity)
+    view = prepared.view if coin is None else replace(prepared.view, prior=1.0 - coin)
+    parts = groups_of(view.candidates, schema, groups)
+    game = Game(view, prepared.member, promised, split_is_random, coin, schema.unit.entity, parts)
     result = run_game(game, rng, attacks=attacks, progress=tell, must_see=must_see)
     return replace(result, warnings=(*prepared.warnings, *result.warnings))
 
@@ -191,7 +195,7 @@ def with_bounds(
     """The results on everyone with lower bounds on epsilon: 99 % over all attacks and ways to guess."""
     target, bias = fair_targets(game, rng)
     delta = game.claim.delta if game.claim else DELTA_UNCLAIMED
-    alpha = ALPHA_BOUND / (GUESSES * sum(result.group == EVERYONE for result in results))
+    alpha = ALPHA_BOUND / sum(result.group == EVERYONE for result in results)
 
     def bounded(result: AttackResult) -> AttackResult:
         if result.group != EVERYONE:

@@ -173,6 +173,9 @@ class _Case:
         found = [f"{self._both()}; that weakens every attack"] if self.overlap.excess > 0 else []
         if not any(attack.group.startswith("most isolated") for attack in self.attacks):
             found.append(f"too few {self._people} to look at the most isolated 5 % by themselves")
+        small = sorted(set(self.game.groups) - {attack.group for attack in self.attacks})
+        if small:
+            found.append(f"too few {self._people} to look at by themselves: {', '.join(small)}")
         if self.game.controls < 1_000:
             found.append(
                 f"{self.game.controls:,} held-out {self._people} are too few for true-positive rates at "
