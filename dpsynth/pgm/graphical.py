@@ -33,7 +33,7 @@ class GraphicalModel:
     """``p(x) = exp(sum over cliques of potentials[clique][x_clique]) / Z``, scaled to `total` records.
 
     `potentials` are natural logarithms, shape ``domain.shape(clique)``; -inf marks cells that cannot be. The
-    cliques cover the domain.
+    cliques cover the domain. Its working memory is shared by all questions: one thread at a time.
     """
 
     kind: ClassVar[str] = "graphical"

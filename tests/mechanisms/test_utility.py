@@ -1,0 +1,94 @@
+"""Usefulness on the bundled table, with generous but real limits: a broken step rule or split is seen here."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from importlib.resources import files
+
+import numpy as np
+import pytest
+
+from dpsynth.budget import Budget
+from dpsynth.domain import Clique
+from dpsynth.encoding import Encoding
+from dpsynth.entropy import Stream
+from dpsynth.mechanisms import METHODS
+from dpsynth.pgm import fit_with_report
+from dpsynth.privacy.accounting import calibrate
+from dpsynth.privacy.curator import Curator
+from dpsynth.privacy.events import Event
+from dpsynth.privacy.intake import Intake, take_in
+from dpsynth.records import Records
+from dpsynth.schema import Schema
+from dpsynth.synthesis import unit_keys
+from dpsynth.table import read_table
+
+ROWS_PER_PERSON = 3
+
+
+class Free:
+    """An account that takes everything."""
+
+    def charge(self, purpose: str, event: Event) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def intake() -> Intake:
+    folder = files("dpsynth.demo_data")
+    schema = Schema.from_yaml((folder / "demo.yaml").read_text())
+    table = read_table(str(folder / "health_insurance.csv.gz"), schema)
+    records = Encoding(schema).encode(table)
+    stream = Stream.for_tests(b"utility")
+    return take_in(records, unit_keys(table), rows_per_unit=ROWS_PER_PERSON, holdout=0.0, stream=stream)
+
+
+def synthesize(intake: Intake, name: str, epsilon: float) -> tuple[Records, int]:
+    """(as many synthetic records, evaluations of the descent) at `epsilon` for a person."""
+    domain, mechanism = intake.engine.domain, METHODS[name]
+
+    def events(cost: object) -> list[Event]:
+        return [c.event for c in mechanism.plan(domain, cost, ROWS_PER_PERSON)]
+
+    cost = calibrate(events, Budget(epsilon, 1e-8))
+    found = mechanism.measure(
+        Curator(intake.engine, Free(), intake.stream), cost, lambda d, m: fit_with_report(d, m)[0]
+    )
+    model, report = fit_with_report(domain, found)
+    return model.sample(len(intake.engine.records), np.random.default_rng(1)), report.evaluations
+
+
+def shares(records: Records, clique: Clique) -> np.ndarray:
+    shape = records.domain.shape(clique)
+    flat = np.ravel_multi_index([records[a].astype(np.int64) for a in clique], shape)
+    return np.bincount(flat, minlength=records.domain.size(clique)) / len(records)
+
+
+def error(one: Records, two: Records, ways: int) -> float:
+    """Mean total variation over all marginals of that many attributes."""
+
+    def distances() -> Iterator[float]:
+        for clique in itertools.combinations(one.domain.attributes, ways):
+            yield 0.5 * np.abs(shares(one, clique) - shares(two, clique)).sum()
+
+    return float(np.mean(list(distances())))
+
+
+def test_the_bundled_table_at_epsilon_one(intake: Intake) -> None:
+    """Measured: 1-, 2- and 3-way .011, .044, .092 in 60 to 120 evaluations; independent columns .060, .130."""
+    rows, evaluations = synthesize(intake, "mst", 1.0)
+    assert error(rows, intake.engine.records, 1) < 0.02
+    assert error(rows, intake.engine.records, 2) < 0.052
+    assert error(rows, intake.engine.records, 3) < 0.105
+    assert evaluations < 250
+
+
+def test_more_budget_helps_and_structure_helps(intake: Intake) -> None:
+    real = intake.engine.records
+    rich = error(synthesize(intake, "mst", 10.0)[0], real, 2)
+    poor = error(synthesize(intake, "mst", 0.2)[0], real, 2)
+    columns = error(synthesize(intake, "independent", 10.0)[0], real, 2)
+    assert rich < 0.031
+    assert rich < 0.6 * columns
+    assert rich < 0.5 * poor
