@@ -1,8 +1,8 @@
 """Events -> epsilon at delta, and the other way round: the names that the rest of the project uses.
 
 A certificate is the smallest epsilon among the accountants whose theorem covers *all* events of a plan that
-was fixed before data was read. An accountant that cannot price an event is left out, and says so. (Filters
-of adaptive loops are another matter: `filters.py`.)
+was fixed before data was read. An accountant that cannot price an event is left out. (Filters of adaptive
+loops are another matter: `filters.py`.)
 """
 
 from __future__ import annotations
@@ -128,19 +128,21 @@ def certify(events: Sequence[Event], delta: float) -> Certificate:
             "B309", f"additive deltas of {lost:g} leave nothing of delta {delta:g}", "promise a larger delta"
         )
     rest = (delta - lost) / (1 - lost)
-    best: Certificate | None = None
-    for name, accountant in ACCOUNTANTS.items():
-        if name == LAST_RESORT and best is not None:
-            continue
-        try:
-            epsilon = accountant.epsilon(events, rest)
-        except Unpriceable:
-            continue
-        if math.isfinite(epsilon) and (best is None or epsilon < best.epsilon):
-            best = Certificate(epsilon, delta, name, accountant.theorem)
-    if best is None:
+    found = [price for name in ACCOUNTANTS if name != LAST_RESORT for price in _price(name, events, rest)]
+    found = found or _price(LAST_RESORT, events, rest)
+    if not found:
         raise BudgetError("B310", "no accountant covers all of these charges together", "change the plan")
-    return best
+    epsilon, name = min(found, key=lambda price: price[0])
+    return Certificate(epsilon, delta, name, ACCOUNTANTS[name].theorem)
+
+
+def _price(name: str, events: Sequence[Event], delta: float) -> list[tuple[float, str]]:
+    """[(epsilon, name)], or nothing when this accountant's theorem does not cover all events."""
+    try:
+        epsilon = ACCOUNTANTS[name].epsilon(events, delta)
+    except Unpriceable:
+        return []
+    return [(epsilon, name)] if math.isfinite(epsilon) else []
 
 
 def calibrate(plan: Plan, budget: Budget) -> Cost:

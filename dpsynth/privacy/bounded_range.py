@@ -42,7 +42,7 @@ def choices_then(epsilons: Sequence[float], mu: float) -> tuple[float, Floats]:
 
     Deltas at 0, step, 2 step, ... up to where they vanish for all purposes (below 1e-30).
     """
-    step = max(epsilons) / _points_beside(max(epsilons) / mu)
+    step = max(epsilons) / _points_beside(math.hypot(*epsilons) / mu)
     reach = sum(_cells(epsilon, step) for epsilon in epsilons) + math.ceil((mu * mu / 2 + 11.5 * mu) / step)
     grid: Floats = step * np.arange(-reach, reach + 1, dtype=np.float64)
     values = gaussian_deltas(mu, grid)
@@ -63,8 +63,7 @@ def _cells(epsilon: float, step: float) -> int:
 
 
 def _choose(values: Floats, grid: Floats, step: float, cells: int) -> Floats:
-    """One step of the recursion on a lattice; outside it the profile is 1 - exp(x) below and its last value
-    above."""
+    """One step of the recursion; outside the lattice the profile is 1 - exp(x) below and its last value above."""
     below = -np.expm1(grid[0] - step * np.arange(cells, 0, -1))
     padded = np.concatenate([below, values, np.full(cells, values[-1])])
     best = np.zeros_like(values)

@@ -1,14 +1,14 @@
 """Gaussian-DP prices: which mu an event has, and the least mu above a given profile.
 
-*From a profile.* The run's profile is evaluated at finitely many epsilons; the straight lines in between (in exp(epsilon))
-lie above it. Line i is 1 - beta - alpha exp(epsilon): the vertex (alpha, beta) of a piecewise linear
+*From a profile.* A run's profile is evaluated at finitely many epsilons; the straight lines in between (in
+exp(epsilon)) lie above it. Line i is 1 - beta - alpha exp(epsilon): the vertex (alpha, beta) of a piecewise linear
 trade-off function. The Gaussian's trade-off function is convex, so it lies below that of the run everywhere
 as soon as it does at these vertices, which is a closed formula for mu. Negative epsilons are the positive
 ones of the pair with its sides exchanged, so both directions are walked from 0 upwards.
 
-*A round.* Choices followed by Gaussian measurements, all parameters fixed before, are priced jointly from the profile of
-`bounded_range.choices_then`. That is less than their own prices composed: the measurements' noise blurs the two-point
-losses of the choices, which alone are what makes their own mu large.
+*A round.* Choices followed by Gaussian measurements, all parameters fixed before, are priced jointly from the
+profile of `bounded_range.choices_then`. That is less than their own prices composed: the measurements' noise
+blurs the two-point losses of the choices, which alone are what makes their own mu large.
 """
 
 from __future__ import annotations

@@ -36,8 +36,7 @@ Profile: TypeAlias = Callable[[Floats], Floats]
 
 @dataclass(frozen=True, eq=False)
 class Atoms:
-    """Losses ``step * (lowest + i)`` with probability ``masses[i]`` under P, and an infinite loss with the
-    rest."""
+    """Losses ``step * (lowest + i)`` of probability ``masses[i]`` under P; `infinity`: of infinite loss."""
 
     step: float
     lowest: int
@@ -57,8 +56,7 @@ class Atoms:
 
     @cached_property
     def _tails(self) -> tuple[Floats, Floats]:
-        """For each place (and one past the end): the mass from there up under P, and its logarithm under
-        Q."""
+        """For each place (and one past the end): the mass from there up under P, and its logarithm under Q."""
         with np.errstate(divide="ignore"):
             under_q = np.log(self.masses) - self.losses
         masses = np.cumsum(np.append(0.0, self.masses[::-1]))[::-1]
@@ -73,8 +71,7 @@ class Atoms:
         return np.asarray(np.clip(self.infinity + finite, 0.0, 1.0))
 
     def deltas_with(self, mu: float, epsilons: Floats) -> Floats:
-        """The profile of these losses plus those of an independent Gaussian of parameter mu: exact, no
-        discretisation."""
+        """The profile of these losses plus those of an independent Gaussian of parameter mu, in closed form."""
         if mu == 0:
             return self.deltas(epsilons)
         if len(self.masses) == 1:
@@ -110,8 +107,7 @@ def connect_dots(profile: Profile, reverse: Profile, step: float, highest: int) 
 
 
 def _dots(deltas: Floats, step: float) -> tuple[Floats, float]:
-    """Masses at losses step, 2 step, ..., and at infinity, of the polygon through equally spaced points of
-    a profile.
+    """Masses at losses step, 2 step, ..., and at infinity, of the polygon through equally spaced points.
 
     The mass at loss x is exp(x) times the change of slope against exp(epsilon) there.
     """
@@ -154,7 +150,7 @@ def convolve(left: Atoms, right: Atoms) -> Atoms:
         _convolved(one, two) / tilt,
         _convolved(left.masses, right.masses),
     )
-    infinity = 1 - (1 - left.infinity) * (1 - right.infinity)
+    infinity = left.infinity + right.infinity - left.infinity * right.infinity
     return trimmed(Atoms(left.step, left.lowest + right.lowest, np.maximum(masses, 0.0), infinity))
 
 
@@ -166,8 +162,7 @@ def _convolved(one: Floats, two: Floats) -> Floats:
 
 
 def _slope(left: Atoms, right: Atoms) -> float:
-    """How steeply to tilt, per lattice step: as TILT allows, 3.7 per standard deviation if the loss is
-    Gaussian."""
+    """How steeply to tilt, per lattice step: as TILT allows; 3.7 per standard deviation of a Gaussian loss."""
     spread = math.hypot(left.spread, right.spread) / left.step
     slope = min(math.sqrt(2 * TILT) / spread, 300 / (len(left.masses) + len(right.masses))) if spread else 0.0
     while sum(_lift(atoms, slope) for atoms in (left, right)) > TILT + 0.01:

@@ -30,17 +30,18 @@ from dpsynth.privacy.events import (
     PureDp,
     flatten,
 )
-from dpsynth.privacy.gaussian import Floats, discrete_gaussian_mu, gaussian_deltas, solve_epsilon
-from dpsynth.privacy.lattice import TAIL, Atoms, Profile, connect_dots, convolve, nothing, power, regrid
+from dpsynth.privacy.gaussian import Floats, discrete_gaussian_mu, solve_epsilon
+from dpsynth.privacy.lattice import Atoms, Profile, connect_dots, convolve, nothing, power, regrid
+from dpsynth.privacy.sampled_gaussian import sampled_gaussian
 from dpsynth.privacy.small_noise import has_own_curve, small_noise_atoms
 from dpsynth.privacy.zcdp import Unpriceable, failure
 
 MAX_GROUP = 16
 """Choices priced by one recursion; more of them compose as several such groups."""
-STEPS_PER_SPREAD = 10
-"""Lattice steps in one standard deviation of a DP-SGD step's loss; doubling it changes epsilon by about 0.1 %."""
 ROUNDING = 1e-7
 """Covers the rounding of sums over a lattice, relative to delta (measured: 5e-9)."""
+FINE, FINEST = 0.01, 0.001
+"""The common lattice step: a hundredth of the Gaussian's spread, or a thousandth of the whole where that is more."""
 MAX_RATIO = 3.0
 """Largest epsilon over smallest in one group."""
 
@@ -88,7 +89,7 @@ def loss_of(events: Sequence[Event]) -> Loss:
     if not groups:
         return Loss(mu, nothing(), nothing(), failure(events))
     spread = math.hypot(mu, *(one.spread for one, _ in groups))
-    step = max(0.02 * mu, 0.001 * spread)
+    step = max(FINE * mu, FINEST * spread)
     remove = _joint([one for one, _ in groups], step)
     add = remove if all(one is two for one, two in groups) else _joint([two for _, two in groups], step)
     return Loss(mu, remove, add, failure(events))
@@ -159,19 +160,18 @@ def _pure(parts: Sequence[Event]) -> list[_Pair]:
                 counts[epsilon] += 1
             case DiscreteLaplace(scale, k, count):
                 counts[k / scale] += count
-    pairs = []
-    for epsilon, count in counts.items():
-        heads = np.arange(count + 1)
-        log_choose = (
-            special.gammaln(count + 1) - special.gammaln(heads + 1) - special.gammaln(count - heads + 1)
-        )
-        masses = np.exp(log_choose + heads * epsilon - count * np.logaddexp(0, epsilon))
-        # losses (2 heads - count) * epsilon: every second point of a lattice of step epsilon
-        spaced = np.zeros(2 * count + 1)
-        spaced[::2] = masses / masses.sum()
-        atoms = Atoms(epsilon, -count, spaced, 0.0)
-        pairs.append((atoms, atoms))
-    return pairs
+    responses = [_responses(epsilon, count) for epsilon, count in counts.items()]
+    return [(atoms, atoms) for atoms in responses]
+
+
+def _responses(epsilon: float, count: int) -> Atoms:
+    """`count` randomised responses: losses (2 heads - count) epsilon, every second point of a lattice."""
+    heads = np.arange(count + 1)
+    log_choose = special.gammaln(count + 1) - special.gammaln(heads + 1) - special.gammaln(count - heads + 1)
+    masses = np.exp(log_choose + heads * epsilon - count * np.logaddexp(0, epsilon))
+    spaced = np.zeros(2 * count + 1)
+    spaced[::2] = masses / masses.sum()
+    return Atoms(epsilon, -count, spaced, 0.0)
 
 
 def _small_noise(parts: Sequence[Event]) -> list[_Pair]:
@@ -192,58 +192,3 @@ def _dp_sgd(parts: Sequence[Event]) -> list[_Pair]:
             remove, add = sampled_gaussian(part.rate, part.sigma)
             pairs.append((power(remove, part.steps), power(add, part.steps)))
     return pairs
-
-
-def sampled_gaussian(rate: float, sigma: float) -> _Pair:
-    """One noisy sum over a Poisson sample: (unit in P only, unit in Q only).
-
-    P = (1 - q) N(0, sigma**2) + q N(1, sigma**2) against Q = N(0, sigma**2). With e = exp(epsilon) >= 1 its
-    profile is q times the Gaussian's at log(1 + (e - 1) / q); the profile of Q, P is (1 - (1 - q) e) times
-    the Gaussian's at log(q e / (1 - (1 - q) e)) while (1 - q) e < 1, and 0 beyond.
-    """
-    mu = 1 / sigma
-
-    def with_unit(epsilons: Floats) -> Floats:
-        lifted = np.where(
-            epsilons > 30, epsilons - math.log(rate), np.log1p(np.expm1(np.minimum(epsilons, 30)) / rate)
-        )
-        return rate * gaussian_deltas(mu, np.asarray(lifted))
-
-    def without_unit(epsilons: Floats) -> Floats:
-        left = (
-            -np.expm1(np.minimum(epsilons + math.log1p(-rate), 0.0)) if rate < 1 else np.ones(len(epsilons))
-        )
-        with np.errstate(divide="ignore"):
-            lifted = epsilons + math.log(rate) - np.log(left)
-        inside = left > 0
-        return np.where(inside, left * gaussian_deltas(mu, np.where(inside, lifted, 1e9)), 0.0)
-
-    step = _step_spread(rate, sigma) / STEPS_PER_SPREAD
-    top = max(_vanishes(with_unit, step), _vanishes(without_unit, step))
-    return connect_dots(with_unit, without_unit, step, top), connect_dots(without_unit, with_unit, step, top)
-
-
-def _step_spread(rate: float, sigma: float) -> float:
-    """The standard deviation of one step's privacy loss, by summation over a grid of outputs."""
-    x = np.linspace(-12, 12 + 1 / sigma, 20_001)
-    density = (1 - rate) * np.exp(-x * x / 2) + rate * np.exp(-((x - 1 / sigma) ** 2) / 2)
-    density /= density.sum()
-    loss = np.logaddexp(
-        math.log1p(-rate) if rate < 1 else -np.inf, math.log(rate) + x / sigma - 0.5 / sigma**2
-    )
-    mean = float((density * loss).sum())
-    return math.sqrt(float((density * (loss - mean) ** 2).sum()))
-
-
-def _vanishes(profile: Profile, step: float) -> int:
-    """A number of steps at which a profile is below TAIL, at most 8 too many."""
-    low, high = 0, 16
-    while profile(np.array([high * step]))[0] > TAIL:
-        low, high = high, high * 2
-    while high - low > 8:
-        middle = (low + high) // 2
-        if profile(np.array([middle * step]))[0] > TAIL:
-            low = middle
-        else:
-            high = middle
-    return high

@@ -1,11 +1,9 @@
 """How far one unit moves each kind of answer, and what noise a share of the budget buys. Once, here.
 
-The four lines of DESIGN decision 1; neighbours differ by one unit, which holds at most ``k =
-rows_per_unit`` rows.
+Neighbours differ by one unit, which holds at most ``k = rows_per_unit`` rows.
 
-1. One marginal moves by an integer vector of L1 norm at most k, and L2 norm at most k (all k rows may fall
-into one
-   cell: k, not sqrt k).
+1. One marginal moves by an integer vector of L1 norm at most k, and of L2 norm at most k: all k rows may
+   fall into one cell (k, not sqrt k).
 2. ``m`` marginals at one sigma move by at most k * sqrt(m) in L2.
 3. An L1-error score |exact - estimate|_1 moves by at most k, times its largest weight (triangle inequality).
 4. A count of units moves by 1.
@@ -54,7 +52,7 @@ def gaussian_sigma(cost: Cost, rows_per_unit: int, marginals: int) -> float:
 
 def sigmas(cost: Cost, rows_per_unit: int, weights: Sequence[float]) -> list[float]:
     """One noise scale per marginal; marginal i gets the share weights[i] / sum(weights) of `cost`; rounded
-    up."""
+    up to a short number."""
     total = math.fsum(weights)
     if not weights or not all(math.isfinite(weight) and weight > 0 for weight in weights):
         raise ValueError("weights must be positive and finite, at least one")

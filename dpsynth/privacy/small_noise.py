@@ -31,8 +31,7 @@ def has_own_curve(event: DiscreteGaussian) -> bool:
 
 
 def small_noise_atoms(sigma: float, sensitivity: int) -> Atoms:
-    """The dominating pair of one marginal, symmetric, on the lattice of its own losses. Unpriceable for
-    many rows."""
+    """The dominating pair of one marginal, symmetric, on the lattice of its own losses; Unpriceable for many rows."""
     if sensitivity > MAX_ROWS:
         raise Unpriceable(f"noise below 1 for {sensitivity} rows per unit has no price but zCDP")
     candidates = [_moved(sigma, parts) for parts in partitions(sensitivity)]

@@ -35,13 +35,11 @@ from dpsynth.privacy.gaussian import Floats
 
 
 class Unpriceable(Exception):
-    """An accountant has no theorem for an event. Internal: that accountant is left out, never replaced
-    silently."""
+    """An accountant has no theorem for an event. Internal: that accountant is left out."""
 
 
 def event_rho(event: Event) -> float:
-    """rho of one event, repetitions included; additive failures (`failure`) are not in it. Unpriceable for
-    DP-SGD."""
+    """rho of one event, repetitions included; additive failures (`failure`) are not in it. Unpriceable for DP-SGD."""
     return math.fsum(_rho(part) for part in flatten([event]))
 
 

@@ -94,6 +94,8 @@ def test_infinite_losses_add_up() -> None:
     atoms = Atoms(1.0, 0, np.array([0.9]), 0.1)
     assert power(atoms, 3).infinity == pytest.approx(1 - 0.9**3)
     assert power(atoms, 3).deltas(np.array([50.0]))[0] == pytest.approx(1 - 0.9**3)
+    tiny = Atoms(1.0, 0, np.array([1.0]), 1e-19)  # below the resolution of 1 - x
+    assert power(tiny, 1000).infinity == pytest.approx(1e-16)
 
 
 def test_trimming_is_pessimistic() -> None:

@@ -13,7 +13,8 @@ from scipy import special
 from dpsynth.privacy import events as ev
 from dpsynth.privacy.events import Event
 from dpsynth.privacy.gaussian import gaussian_delta, gaussian_epsilon
-from dpsynth.privacy.pld import loss_of, sampled_gaussian
+from dpsynth.privacy.pld import loss_of
+from dpsynth.privacy.sampled_gaussian import sampled_gaussian
 from dpsynth.privacy.zcdp import Unpriceable
 
 DELTAS = (1e-3, 1e-6, 1e-9, 1e-12)
