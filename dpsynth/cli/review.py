@@ -51,10 +51,7 @@ def audit(
     ] = None,
 ) -> Answer:
     """Attack anybody's synthetic table, and say how good it is. Exit 6 when it breaks its own claim."""
-    if out is not None and out.exists():
-        raise UsageError("U109", f"{out} exists already", "name a new file with --out")
-    if out is not None:
-        require_room(out)
+    _require_new(out)
     if model is not None:
         if project is None or train or holdout or schema or epsilon or delta:
             raise UsageError(
@@ -79,6 +76,15 @@ def audit(
             out.write_text(json.dumps(found, ensure_ascii=False), encoding="utf-8")
     verdict = found["attacks"]["verdict"]
     return Answer({"verdict": verdict, **found}, text, FOUND if verdict == attacks.VIOLATION else 0)
+
+
+def _require_new(out: Path | None) -> None:
+    """An audit is an entry in the ledger: see that its findings can be written before it is made."""
+    if out is None:
+        return
+    if out.exists():
+        raise UsageError("U109", f"{out} exists already", "name a new file with --out")
+    require_room(out)
 
 
 def _audit_model(
