@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,18 +96,24 @@ def _row_coins(rows: int, run_key: bytes) -> NDArray[np.float64]:
 class MemoryEngine:
     """Counts over records that are already bounded; refuses to be pickled or copied.
 
-    `rows_per_unit` states the bound that `bound_and_split` enforced on `records`.
+    `rows_per_unit` states the bound that `bound_and_split` enforced on `records`. Counts are remembered:
+    a mechanism that chooses round by round asks for the same cliques again.
     """
 
     records: Records
     rows_per_unit: int
+    _known: dict[Clique, Counts] = field(default_factory=dict, repr=False)
 
     @property
     def domain(self) -> Domain:
         return self.records.domain
 
     def marginals(self, cliques: Sequence[Clique]) -> Mapping[Clique, Counts]:
-        return {clique: self._count(clique) for clique in cliques}
+        for clique in cliques:
+            if clique not in self._known:
+                self._known[clique] = self._count(clique)
+                self._known[clique].setflags(write=False)
+        return {clique: self._known[clique] for clique in cliques}
 
     def _count(self, clique: Clique) -> Counts:
         shape = self.domain.shape(clique)
