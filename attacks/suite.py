@@ -29,6 +29,7 @@ Progress = Callable[[str, float], None]
 ALPHA_BOUND = 0.009  # family-wise: a violation; 0.001 more is for the odds of the split (split.py)
 DELTA_UNCLAIMED = 1e-9  # bounds on epsilon need a delta when nothing was claimed
 ISOLATED = 0.05
+_MOST_ISOLATED = "most isolated 5 %"
 DRAWS = 9_999
 
 
@@ -74,36 +75,43 @@ def run_suite(
     source, held out by chance; both with all rows of a unit, or both cut to the schema's bound. `claim`: the
     promised (epsilon, delta) for one unit, None for none. `cliques`: the marginals that the generator
     measured, when known. `split_is_random`: False when something other than chance may tell members from
-    controls (a vendor's files); the strongest verdict is then LEAK. `groups`: columns whose
-    cells are groups to be looked at by themselves. `coin`: the probability with which each unit was held out
-    by a coin of its own, when declared; it sharpens the bound on epsilon. `must_see`: the
-    copied share of the rows that the attacks have to see when it is planted; else INCONCLUSIVE. `rng` decides
-    ties, permutations and planted outputs; without it the operating system does.
+    controls (a vendor's files); the strongest verdict is then LEAK. `groups`: columns whose cells are groups
+    to be looked at by themselves. `coin`: the probability with which each unit was held out by a coin of its
+    own, when declared; it sharpens the bound on epsilon. `must_see`: the copied share of the rows that the
+    attacks have to see when it is planted; else INCONCLUSIVE. `rng` decides ties, permutations and planted
+    outputs; without it the operating system does.
 
     Raises DataError when rows do not fit the schema, AuditError (A1xx) when the input is unusable.
     """
     rng = np.random.default_rng() if rng is None else rng
-    tell: Progress = _silent if progress is None else progress
     promised = _claim(claim)
     _check_share(must_see, "A105", "must_see is not a share")
     if coin is not None:
         _check_share(coin, "A106", "the hold-out coin is not a probability")
-    tell("reading", 0.0)
-    files = Files(
+    prepared = prepare(
+        _files(synthetic, members, controls, schema), schema, None if cliques is None else tuple(cliques), rng
+    )
+    entity, odd = schema.unit.entity, prepared.warnings
+    if prepared.view is None:
+        return verdicts.nothing(prepared.problem, entity, promised, split_is_random, odd)
+    view = prepared.view if coin is None else replace(prepared.view, prior=1.0 - coin)
+    parts = groups_of(view.candidates, schema, groups)
+    game = Game(view, prepared.member, promised, split_is_random, coin, entity, parts)
+    result = run_game(game, rng, attacks=attacks, progress=progress, must_see=must_see)
+    return replace(result, warnings=(*odd, *result.warnings))
+
+
+def _files(
+    synthetic: Table | pd.DataFrame,
+    members: Table | pd.DataFrame,
+    controls: Table | pd.DataFrame | None,
+    schema: Schema,
+) -> Files:
+    return Files(
         as_table(synthetic, schema, "synthetic"),
         as_table(members, schema, "members"),
         None if controls is None or len(controls) == 0 else as_table(controls, schema, "controls"),
     )
-    prepared = prepare(files, schema, None if cliques is None else tuple(cliques), rng)
-    if prepared.view is None:
-        return verdicts.nothing(
-            prepared.problem, schema.unit.entity, promised, split_is_random, prepared.warnings
-        )
-    view = prepared.view if coin is None else replace(prepared.view, prior=1.0 - coin)
-    parts = groups_of(view.candidates, schema, groups)
-    game = Game(view, prepared.member, promised, split_is_random, coin, schema.unit.entity, parts)
-    result = run_game(game, rng, attacks=attacks, progress=tell, must_see=must_see)
-    return replace(result, warnings=(*prepared.warnings, *result.warnings))
 
 
 def _claim(claim: tuple[float, float] | None) -> Claim | None:
@@ -169,12 +177,12 @@ def examine(
 
 
 def _groups(game: Game) -> dict[str, Mask]:
-    """Everyone, the most isolated 5 %, declared groups: those large enough to say anything."""
+    """Everyone, the most isolated 5 % (fewer where many are equally isolated), declared groups.
+
+    Only those large enough to say anything.
+    """
     isolation = game.view.candidates.isolation
-    groups = {
-        f"most isolated {ISOLATED:.0%}": isolation >= np.quantile(isolation, 1 - ISOLATED),
-        **game.groups,
-    }
+    groups = {_MOST_ISOLATED: isolation > np.quantile(isolation, 1 - ISOLATED), **game.groups}
     large = {
         n: g for n, g in groups.items() if min((g & game.member).sum(), (g & ~game.member).sum()) >= FEWEST
     }

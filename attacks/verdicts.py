@@ -157,10 +157,12 @@ class _Case:
         )
 
     def _would_have_seen(self) -> str:
-        cells = percent(self.smallest_share or 1.0)
+        cells = self.smallest_share or 1.0
         if not self.game.view.has_finer_values:
-            return f"a copy of {cells} of the rows"
-        return f"a copy of {percent(self.must_see)} of the rows, or of the cells of {cells} of the rows"
+            return f"a copy of {percent(cells)} of the rows"
+        if cells <= self.must_see:
+            return f"a copy of {percent(cells)} of the rows, were it of their cells only"
+        return f"a copy of {percent(self.must_see)} of the rows, or of the cells of {percent(cells)} of them"
 
     def _both(self) -> str:
         return (
