@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,18 @@ class Plan:
     def noise(self) -> dict[Clique, float]:
         """The noise scale, in rows a cell, of each marginal that is measured whatever the data."""
         return self.mechanism.noise(self.domain, self.cost, self.unit.rows_per_unit)
+
+    def chosen_noise(self) -> float | None:
+        """The noise scale, in rows a cell, of each marginal that the data will choose."""
+        return self.mechanism.chosen_noise(self.domain, self.cost, self.unit.rows_per_unit)
+
+    def expected_error(self, clique: Clique, rows: int) -> float | None:
+        """The part that noise has in the error of a marginal, if it is measured in a table of `rows` rows: the expected
+        total variation, half of sqrt(2 / pi) sigma a cell (a bound: the model averages some of it away)."""
+        sigma = self.noise().get(clique, self.chosen_noise())
+        if sigma is None:
+            return None
+        return min(1.0, self.domain.size(clique) * sigma * math.sqrt(2 / math.pi) / (2 * rows))
 
 
 def plan(
@@ -117,7 +130,7 @@ def fit(
     table = read_table(data, schema)
     preview = plan(schema, method=method, epsilon=epsilon, delta=delta, ledger=ledger)
     account = ledger if ledger is not None else Ledger.in_memory(preview.budget, preview.unit)
-    with account.reserve(f"fit {method}", preview.charges, preview.budget) as run:
+    with account.reserve(f"fit {method}", preview.charges, preview.budget, unit=preview.unit) as run:
         model, _ = fit_reserved(table, preview, run, holdout=0.0, progress=progress)
     return model
 
@@ -127,8 +140,11 @@ def fit_reserved(
 ) -> tuple[FittedModel, Intake]:
     """The run itself, inside a reservation, whose block is left (and so committed) when the model is safe.
 
-    The intake is private: it says which rows were held out.
+    The intake is private: it says which rows were held out. ValueError when table, plan and reservation are
+    not of one unit: the receipt would promise what was not enforced.
     """
+    if unit_of(table.schema) != preview.unit:
+        raise ValueError("the table's unit is not the plan's")
     progress("reading", 1.0)
     intake = take_in(
         Encoding(table.schema).encode(table),
@@ -141,8 +157,10 @@ def fit_reserved(
     progress("fitting", 0.0)
     generator = estimate(preview.domain, measurements)
     progress("fitting", 1.0)
-    model = FittedModel.of(table.schema, generator, preview.method, measurements, run.receipt())
-    return model, intake
+    receipt = run.receipt()
+    if receipt.unit != preview.unit:
+        raise ValueError("the reservation's unit is not the plan's: reserve(..., unit=plan.unit)")
+    return FittedModel.of(table.schema, generator, preview.method, measurements, receipt), intake
 
 
 def load(path: str | Path) -> FittedModel:

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
-from conftest import small_table
+from example import small_table
 
 import dpsynth
 from dpsynth import Budget, BudgetError, Ledger, Schema, Synthesizer, UsageError
@@ -28,7 +29,9 @@ def schema(project: Path) -> Schema:
 
 @pytest.fixture
 def ledger(tmp_path: Path, schema: Schema) -> Ledger:
-    return Ledger.open(tmp_path / "own.ledger", dataset="claims", promise=Budget(3.0, 1e-6), unit=unit_of(schema))
+    return Ledger.open(
+        tmp_path / "own.ledger", dataset="claims", promise=Budget(3.0, 1e-6), unit=unit_of(schema)
+    )
 
 
 @pytest.mark.parametrize("method", ["independent", "mst"])
@@ -65,7 +68,9 @@ def test_seeded_noise_taints_the_run(schema: Schema, ledger: Ledger) -> None:
 
     with ledger.reserve("test", preview.charges, preview.budget) as run:
         stream = Stream.for_tests(b"chosen")
-        taken = take_in(Encoding(schema).encode(table), unit_keys(table), rows_per_unit=2, holdout=0.1, stream=stream)
+        taken = take_in(
+            Encoding(schema).encode(table), unit_keys(table), rows_per_unit=2, holdout=0.1, stream=stream
+        )
         preview.mechanism.measure(taken.curator(run), preview.cost, None)  # type: ignore[arg-type]
     assert not run.receipt().releasable
 
@@ -97,9 +102,12 @@ def test_cancelling_stops_and_stays_spent(schema: Schema, ledger: Ledger) -> Non
 
 
 @pytest.mark.parametrize("where", ["reading", "measuring", "fitting"])
-def test_a_killed_process_has_spent_its_run(where: str, project: Path, schema: Schema, ledger: Ledger) -> None:
+def test_a_killed_process_has_spent_its_run(
+    where: str, project: Path, schema: Schema, ledger: Ledger
+) -> None:
     child = os.fork()
     if child == 0:
+
         def die(step: str, done: float) -> None:
             if step == where:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -141,7 +149,30 @@ def test_costs_split_exactly() -> None:
     for nonsense in (0.0, 1.1, -1.0):
         with pytest.raises(ValueError):
             Cost(1.0).share(nonsense)
-    make: list[Callable[[], Cost]] = [lambda: Cost(0.0), lambda: Cost(float("nan")), lambda: Cost(float("inf"))]
+    make: list[Callable[[], Cost]] = [
+        lambda: Cost(0.0),
+        lambda: Cost(float("nan")),
+        lambda: Cost(float("inf")),
+    ]
     for bad in make:
         with pytest.raises(ValueError):
             bad()
+
+
+def test_the_planned_error_comes_true() -> None:
+    """Noisy one-way marginals lie as far from the truth as the plan says, within 20 %; half the noise would not."""
+    schema = Schema.model_validate(
+        {"columns": {"age": {"type": "integer", "min": 0, "max": 63, "cells": 64}}}
+    )
+    ages = np.random.default_rng(1).integers(0, 64, 4_000)
+    preview = dpsynth.plan(schema, method="independent", epsilon=0.5, delta=1e-6)
+    planned = preview.expected_error(("age",), len(ages))
+    assert planned is not None
+    exact = np.bincount(ages, minlength=64)
+    errors = []
+    for _ in range(12):
+        frame = pd.DataFrame({"age": ages})
+        [measured] = dpsynth.fit(frame, schema, method="independent", epsilon=0.5, delta=1e-6).measurements
+        errors.append(np.abs(measured.values - exact).sum() / (2 * len(ages)))
+    assert np.mean(errors) == pytest.approx(planned, rel=0.2)
+    assert np.mean(errors) != pytest.approx(planned / 2, rel=0.2)

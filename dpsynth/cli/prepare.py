@@ -11,12 +11,11 @@ import typer
 from dpsynth import draft, synthesis
 from dpsynth.cli.common import Answer, Screen
 from dpsynth.cli.produce import ProjectFile
+from dpsynth.cli.words import plan_data, plan_text
 from dpsynth.errors import DataError, UsageError
 from dpsynth.pipeline import settings_of
-from dpsynth.privacy.events import to_json
 from dpsynth.project import Project, json_schema
 from dpsynth.release import before_spending
-from dpsynth.synthesis import Plan
 from dpsynth.table import misfits, read_table
 
 
@@ -113,8 +112,11 @@ def plan(
     compare: Annotated[
         str | None, typer.Option("--compare", help="Methods, such as independent,mst.", show_default=False)
     ] = None,
+    rows: Annotated[
+        int, typer.Option("--rows", min=1, help="About how many rows the table has, for errors as shares.")
+    ] = 10_000,
 ) -> Answer:
-    """What a run would ask, with how much noise, at which price. Reads no rows, spends nothing."""
+    """What a run would ask, how much noise, which error it makes, at which price. Reads no rows, spends nothing."""
     spec = Project.load(project)
     methods = compare.split(",") if compare else [spec.generator.method]
     budgets = [spec.run_budget(value) for value in (_numbers(epsilon) if epsilon else [None])]
@@ -123,7 +125,10 @@ def plan(
         for method in methods
         for budget in budgets
     ]
-    return Answer({"plans": [_plan_data(p) for p in plans]}, "\n\n".join(_plan_text(p) for p in plans))
+    return Answer(
+        {"rows": rows, "plans": [plan_data(p, rows) for p in plans]},
+        "\n\n".join(plan_text(p, rows) for p in plans),
+    )
 
 
 def _numbers(text: str) -> list[float]:
@@ -135,35 +140,3 @@ def _numbers(text: str) -> list[float]:
 
 def _cells(spec: Project) -> int:
     return sum(spec.schema.domain.sizes)
-
-
-def _plan_data(plan: Plan) -> dict[str, Any]:
-    return {
-        "method": plan.method,
-        "epsilon": plan.certificate.epsilon,
-        "delta": plan.certificate.delta,
-        "accountant": plan.certificate.accountant,
-        "charges": [{"purpose": c.purpose, "event": to_json(c.event)} for c in plan.charges],
-        "noise": [{"columns": list(clique), "sigma": sigma} for clique, sigma in plan.noise().items()],
-    }
-
-
-def _plan_text(plan: Plan) -> str:
-    head = (
-        f"{plan.method}: epsilon {plan.certificate.epsilon:.4g} at delta {plan.certificate.delta:g} for {plan.unit} "
-        f"({plan.certificate.accountant})"
-    )
-    counted: dict[str, int] = {}
-    for charge in plan.charges:
-        counted[charge.purpose] = counted.get(charge.purpose, 0) + 1
-    charges = [f"  {times} x {purpose}" for purpose, times in counted.items()]
-    noise = [f"  {' x '.join(clique):<28} {sigma:.4g} rows a cell" for clique, sigma in plan.noise().items()]
-    return "\n".join(
-        [
-            head,
-            "charges:",
-            *charges,
-            "noise on the counts (standard deviation; other tables: depends on the data):",
-            *noise,
-        ]
-    )

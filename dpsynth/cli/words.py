@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import combinations
 from typing import Any
 
+from dpsynth.domain import Clique
 from dpsynth.pipeline import Outcome
+from dpsynth.privacy.events import to_json
+from dpsynth.synthesis import Plan
 
 
 def outcome_data(outcome: Outcome) -> dict[str, Any]:
@@ -72,3 +77,58 @@ def usefulness(outcome: Outcome) -> str:
 def _section(title: str, body: str) -> str:
     first, *rest = body.splitlines()
     return "\n".join([f"{title + ':':<15}{first}", *(f"{'':<15}{line}" for line in rest)])
+
+
+def plan_data(plan: Plan, rows: int) -> dict[str, Any]:
+    """For --json: every charge, and the noise part of the error of each marginal that may be measured."""
+    known = plan.noise()
+    pairs = _chosen_pairs(plan)
+    return {
+        "method": plan.method,
+        "epsilon": plan.certificate.epsilon,
+        "delta": plan.certificate.delta,
+        "accountant": plan.certificate.accountant,
+        "charges": [{"purpose": c.purpose, "event": to_json(c.event)} for c in plan.charges],
+        "marginals": [
+            {
+                "columns": list(clique),
+                "cells": plan.domain.size(clique),
+                "sigma": known.get(clique, plan.chosen_noise()),
+                "expected_error": plan.expected_error(clique, rows),
+                "measured": "always" if clique in known else "if the data chooses it",
+            }
+            for clique in [*known, *pairs]
+        ],
+        "largest_table_cells": max(plan.domain.size(clique) for clique in [*known, *pairs]),
+    }
+
+
+def plan_text(plan: Plan, rows: int) -> str:
+    certificate = plan.certificate
+    counted = Counter(charge.purpose for charge in plan.charges)
+    lines = [
+        f"{plan.method}: epsilon {certificate.epsilon:.4g} at delta {certificate.delta:g} for {plan.unit} "
+        f"({certificate.accountant})",
+        "charges: " + "; ".join(f"{times} x {purpose}" for purpose, times in counted.items()),
+        f"error that the noise makes, as a share of {rows:,} rows (expected total variation):",
+        *(_error_line(plan, clique, rows) for clique in plan.noise()),
+    ]
+    pairs = sorted(_chosen_pairs(plan), key=plan.domain.size)
+    if pairs:
+        lines.append("of a pair, if the data chooses it (for other pairs it depends on the data):")
+        lines += [_error_line(plan, pair, rows) for pair in (pairs[0], pairs[len(pairs) // 2], pairs[-1])]
+        lines.append(f"  ... and {len(pairs) - 3} more with --json" if len(pairs) > 3 else "")
+    return "\n".join(lines).rstrip()
+
+
+def _chosen_pairs(plan: Plan) -> list[Clique]:
+    """Pairs that the data may choose."""
+    if plan.chosen_noise() is None:
+        return []
+    return [pair for pair in combinations(plan.domain.attributes, 2) if pair not in plan.noise()]
+
+
+def _error_line(plan: Plan, clique: Clique, rows: int) -> str:
+    sigma = plan.noise().get(clique, plan.chosen_noise())
+    error = plan.expected_error(clique, rows)
+    return f"  {' x '.join(clique):<32} {error:>7.1%}   (noise of {sigma:.4g} rows on each of {plan.domain.size(clique)} cells)"

@@ -37,6 +37,10 @@ class Mechanism(Protocol):
         """The noise scale (rows) of each marginal that is measured whatever the data. Reads no data."""
         ...
 
+    def chosen_noise(self, domain: Domain, cost: Cost, rows_per_unit: int) -> float | None:
+        """The noise scale (rows) of every marginal that is chosen from the data; None when none is."""
+        ...
+
     def measure(self, curator: Curator, cost: Cost, fit: Fit) -> list[Measurement]:
         """Ask the curator; what comes back is released."""
         ...

@@ -28,5 +28,8 @@ class Independent:
     def noise(self, domain: Domain, cost: Cost, rows_per_unit: int) -> dict[Clique, float]:
         return oneway.noise(domain, cost, rows_per_unit)
 
+    def chosen_noise(self, domain: Domain, cost: Cost, rows_per_unit: int) -> float | None:
+        return None
+
     def measure(self, curator: Curator, cost: Cost, fit: Fit) -> list[Measurement]:
         return oneway.measure(curator, cost)

@@ -76,6 +76,13 @@ class Mst:
             known[domain.attributes] = sensitivity.sigmas(split.pairs, rows_per_unit, _equal(domain))[0]
         return known
 
+    def chosen_noise(self, domain: Domain, cost: Cost, rows_per_unit: int) -> float | None:
+        """That of the tree's pairs."""
+        split = _split(domain, cost)
+        if split.pairs is None or split.choice is None:
+            return None
+        return sensitivity.sigmas(split.pairs, rows_per_unit, _equal(domain))[0]
+
     def measure(self, curator: Curator, cost: Cost, fit: Fit) -> list[Measurement]:
         domain = curator.domain
         split = _split(domain, cost)
