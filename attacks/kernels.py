@@ -63,7 +63,7 @@ def nearest(
 
 def _in_threads(work: Callable[[slice], None], rows: int, size: int) -> None:
     """`work` on slices of the rows, at most two at a time; the compiled code lets go of the interpreter."""
-    if size < _WORTH_A_THREAD or len(os.sched_getaffinity(0)) < _THREADS:
+    if size < _WORTH_A_THREAD or (os.cpu_count() or 1) < _THREADS:
         return work(slice(0, rows))
     half = rows // _THREADS
     with ThreadPoolExecutor(_THREADS) as pool:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from attacks.evaluate import EVERYONE, AttackResult
 from attacks.stats import roc_points
-from attacks.threat import Claim, Mask
+from attacks.threat import Claim, Floats, Mask
 
 VIOLATION = "VIOLATION"
 LEAK = "LEAK"
@@ -101,12 +101,15 @@ class SuiteResult:
                 frame[attack.name] = attack.scores
         return frame
 
-    def roc(self) -> pd.DataFrame:
-        """Points of every attack's ROC curve: attack, fpr, tpr, and what the claim allows at most."""
+    def roc(self, most: int = 400) -> pd.DataFrame:
+        """At most about `most` points of every attack's ROC curve, thinned evenly on a logarithmic axis.
+
+        Columns: attack, fpr, tpr, and what the claim allows at most.
+        """
         parts = []
         for attack in self.attacks:
             if attack.group == EVERYONE:
-                fpr, tpr = roc_points(attack.scores, self.member)
+                fpr, tpr = _thin(*roc_points(attack.scores, self.member), most)
                 parts.append(pd.DataFrame({"attack": attack.name, "fpr": fpr, "tpr": tpr}))
         frame = (
             pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["attack", "fpr", "tpr"])
@@ -125,6 +128,13 @@ class SuiteResult:
         if self.controls:
             lines += ["", *(f"{c.kind}: {c.name}: {_seen(c)}" for c in self.controls)]
         return "\n".join([*lines, *(f"note: {warning}" for warning in self.warnings)])
+
+
+def _thin(fpr: Floats, tpr: Floats, most: int) -> tuple[Floats, Floats]:
+    """Points of a step curve whose place from the start or the end is nearest to a geometric series."""
+    steps = np.unique(np.geomspace(1, len(fpr), max(2, most // 2)).astype(np.int64)) - 1
+    kept = np.union1d(steps, len(fpr) - 1 - steps)
+    return fpr[kept], tpr[kept]
 
 
 _ROW = "{:<54} {:<20} {:<28} {:<8} {:<9} {}"

@@ -277,6 +277,8 @@ def test_the_result_is_a_value_that_prints_and_converts(files: Make) -> None:
     roc = result.roc()
     assert (roc.groupby("attack")[["fpr", "tpr"]].max() == 1.0).all().all()
     assert roc["claim_allows_at_most"].between(0, 1).all()
+    assert roc.groupby("attack")["fpr"].is_monotonic_increasing.all()
+    assert len(result.roc(50)) < len(roc)
     done = [share for _, share in steps]
     assert done == sorted(done)
     assert done[-1] == 1.0
