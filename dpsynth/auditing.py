@@ -17,7 +17,9 @@ from dpsynth.errors import AuditError, UsageError
 from dpsynth.model import FittedModel
 from dpsynth.privacy.intake import Intake
 from dpsynth.privacy.ledger import Ledger
+from dpsynth.privacy.ledger_recall import recalled
 from dpsynth.progress import Progress, silent
+from dpsynth.release import recheck
 from dpsynth.table import Table
 
 FORMAT = 1
@@ -41,15 +43,17 @@ class Private:
 
         Raises UsageError when it does not describe this table.
         """
+        names, rows = set(held_out.get("units", ())), np.array(held_out.get("rows", ()), dtype=np.int64) - 1
+        labels = () if table.unit_labels is None else table.unit_labels
+        if held_out.get("of") != len(table) or not names <= {label for label in labels if label is not None}:
+            raise UsageError(
+                "U117", "the hold-out file belongs to another table", "give the one written by the fit"
+            )
         mask = np.zeros(len(table), dtype=bool)
-        if table.units is not None and table.unit_labels is not None and "units" in held_out:
-            names = set(held_out["units"])
-            of_unit = np.array([str(label) in names for label in table.unit_labels], dtype=bool)
-            mask = of_unit[table.units]
-        elif table.units is None and "rows" in held_out and max(held_out["rows"], default=0) <= len(table):
-            mask[np.array(held_out["rows"], dtype=np.int64) - 1] = True
-        else:
-            raise UsageError("U117", "the hold-out file belongs to another table", "give the one written by the fit")
+        mask[rows] = True
+        if table.units is not None:
+            of_unit = np.array([label in names for label in labels], dtype=bool)
+            mask |= of_unit[table.units]
         return cls(table.take(~mask), table.take(mask))
 
 
@@ -65,10 +69,19 @@ def require_enough(table: Table, holdout: float) -> None:
 
 
 def held_out(table: Table, intake: Intake) -> dict[str, Any]:
-    """Who was held out, so that an audit can be made later: ids of units, or row numbers from 1. Private."""
+    """Who was held out, so that an audit can be made later. Private.
+
+    `units`: ids; `rows`: numbers from 1 of the rows that no id names; `of`: rows of the table.
+    """
     if table.units is None or table.unit_labels is None:
-        return {"rows": (intake.holdout + 1).tolist()}
-    return {"units": sorted(str(label) for label in table.unit_labels[np.unique(table.units[intake.holdout])])}
+        return {"rows": (intake.holdout + 1).tolist(), "of": len(table)}
+    labels = table.unit_labels[table.units[intake.holdout]]
+    nameless = np.array([label is None for label in labels], dtype=bool)
+    return {
+        "units": sorted(set(labels[~nameless].tolist())),
+        "rows": (intake.holdout[nameless] + 1).tolist(),
+        "of": len(table),
+    }
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +120,9 @@ class Audit:
             audit = cls(found["model"], found["rows_sha256"], found["attacks"], found["evaluation"])
             _ = audit.verdict, audit.headline
         except (OSError, ValueError, KeyError, TypeError):
-            raise UsageError("U118", f"{path} is no audit", "make one with dpsynth audit --model ... -o FILE") from None
+            raise UsageError(
+                "U118", f"{path} is no audit", "make one with dpsynth audit --model ... -o FILE"
+            ) from None
         return audit
 
 
@@ -153,9 +168,9 @@ def audit_rows(
 
 
 def require_releasable(ledger: Ledger, model: FittedModel, synthetic: Table, audit: Audit) -> int:
-    """Refuse a blocked model and rows that no audit of it has seen; returns how many samples were audited.
+    """Refuse a blocked model, one that this ledger did not pay for, and rows that no audit of it has seen.
 
-    AuditError A320 to A322. The other rules are the policy gate's.
+    Returns how many samples were audited. AuditError A320 to A322, A324. The other rules are the policy gate's.
     """
     why = ledger.blocked(model.id)
     if why is not None:
@@ -164,13 +179,29 @@ def require_releasable(ledger: Ledger, model: FittedModel, synthetic: Table, aud
             f"{audit.headline} The model is blocked for good: {why}; nothing was released",
             "find the fault first; a new model needs a new fit and its charge",
         )
+    _require_paid(ledger, model)
     rows = digest(synthetic).hex()
     if audit.model_id != model.id or audit.rows_sha256 != rows:
         raise AuditError("A321", "the audit is of other rows or of another model", "audit exactly these rows")
     entries = ledger.audits(model.id)
     if not any(rows in entry.rows_sha256 and entry.verdict == audit.verdict for entry in entries):
-        raise AuditError("A322", "the ledger knows no such audit of these rows", "run dpsynth audit with this ledger")
+        raise AuditError(
+            "A322", "the ledger knows no such audit of these rows", "run dpsynth audit with this ledger"
+        )
     return sum(entry.samples for entry in entries)
+
+
+def _require_paid(ledger: Ledger, model: FittedModel) -> None:
+    """What the model says of its spending is what the ledger says of that run: AuditError A324 otherwise."""
+    stated = model.receipt
+    known = recalled(ledger, stated.run_id, stated.ledger_head)
+    wrong = ["run"] if known is None else list(recheck.differences(stated.as_json(), known.as_json()))
+    if wrong:
+        raise AuditError(
+            "A324",
+            f"this ledger did not pay for this model: its receipt's {wrong[0]} is not in the ledger",
+            "name the ledger that the model was fitted under; an altered model needs a new fit",
+        )
 
 
 def digest(table: Table) -> bytes:
@@ -181,7 +212,11 @@ def digest(table: Table) -> bytes:
         if column.dtype == object:
             total.update("\x1f".join(map(str, column)).encode())
         else:
-            filled = np.where(table.missing[name], 0, column).astype(column.dtype) if name in table.missing else column
+            filled = (
+                np.where(table.missing[name], 0, column).astype(column.dtype)
+                if name in table.missing
+                else column
+            )
             total.update(filled.tobytes())
         if name in table.missing:
             total.update(table.missing[name].tobytes())

@@ -114,7 +114,7 @@ def run_release(
     preview = plan(schema, method=method, epsilon=epsilon, delta=delta, ledger=ledger)
     require_room(folder)
     with ledger.reserve(
-        f"release {method}", preview.charges, preview.budget, fingerprint=digest(table)
+        f"release {method}", preview.charges, preview.budget, fingerprint=digest(table), unit=preview.unit
     ) as account:
         model, intake = fit_reserved(table, preview, account, holdout=settings.holdout, progress=progress)
         kept.keep(model, held_out(table, intake))
@@ -176,7 +176,7 @@ def fit_held_out(
     preview = plan(schema, method=method, epsilon=budget.epsilon, delta=budget.delta, ledger=ledger)
     require_room(out)
     with ledger.reserve(
-        f"fit {method}", preview.charges, preview.budget, fingerprint=digest(table)
+        f"fit {method}", preview.charges, preview.budget, fingerprint=digest(table), unit=preview.unit
     ) as account:
         model, intake = fit_reserved(table, preview, account, holdout=holdout, progress=progress)
         keep(model, held_out(table, intake), out)

@@ -125,10 +125,19 @@ class Curator:
         raise TypeError("a curator holds private rows: it cannot be pickled or copied")
 
 
+_FARTHEST = 2**61
+"""No score is larger: beyond 2**63 integers wrap around, and one unit would move a score by 2**64."""
+
+
 def _rounded(estimates: Mapping[Clique, Floats]) -> tuple[list[Clique], dict[Clique, Counts]]:
-    """Estimates as integers, so that scores and their noise are exact."""
+    """Estimates as integers, so that scores and their noise are exact; absurdly large ones are cut."""
     if not estimates:
         raise ValueError("at least one estimate")
     if not all(np.isfinite(estimate).all() for estimate in estimates.values()):
         raise ValueError("estimates are finite")
-    return list(estimates), {clique: np.rint(e).astype(np.int64) for clique, e in estimates.items()}
+    return list(estimates), {clique: _integers(estimate) for clique, estimate in estimates.items()}
+
+
+def _integers(estimate: Floats) -> Counts:
+    most = float(_FARTHEST // max(1, estimate.size))
+    return np.rint(np.clip(estimate, -most, most)).astype(np.int64)

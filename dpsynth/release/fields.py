@@ -40,6 +40,10 @@ def _filled(value: str | tuple[str, ...]) -> bool:
     return any(text.strip(" .?") for text in texts)
 
 
+ONLY_FOR_SOME = frozenset({"exact row"})
+"""Attacks that run when the real rows have something to attack: that they ran says something about the rows."""
+
+
 @dataclass(frozen=True)
 class AttackRan:
     """What may be said in public of one attack: fixed by the plan, not by the data.
@@ -49,6 +53,10 @@ class AttackRan:
 
     name: str
     knowledge: str
+
+    @property
+    def fixed(self) -> bool:
+        return self.name not in ONLY_FOR_SOME
 
     def as_json(self) -> dict[str, Any]:
         return dict(vars(self))
@@ -68,10 +76,10 @@ class AuditFacts:
     @classmethod
     def of(cls, suite: Mapping[str, Any], samples_audited: int) -> AuditFacts:
         """From the suite's result as JSON; takes names and knowledge of its attacks, each once, and
-        nothing else.
+        nothing else; attacks that run on some tables only are left out.
         """
         ran = dict.fromkeys(AttackRan(str(a["attack"]), str(a["knows"])) for a in suite.get("attacks", ()))
-        return cls(samples_audited, tuple(ran))
+        return cls(samples_audited, tuple(attack for attack in ran if attack.fixed))
 
     def as_json(self) -> dict[str, Any]:
         return {

@@ -172,6 +172,10 @@ def unprotected(schema: Schema, entity: str, audit: AuditFacts, declared_rows: i
             "why": "a run stops when a row does not; that this one did not is visible",
         },
         {
+            "quantity": "the source is large enough to be attacked",
+            "why": "a run stops, before it counts, at a very small table; that this one did not is visible",
+        },
+        {
             "quantity": "the attack gate let the release through",
             "why": f"attacks compare with real rows; samples audited: {audit.samples_audited}",
         },
