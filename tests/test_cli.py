@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import SECRET
+from example import SECRET
 from typer.testing import CliRunner, Result
 
 from dpsynth.cli.app import app

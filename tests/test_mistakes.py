@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import PROJECT, SECRET, small_table
+from example import PROJECT, SECRET, small_table
 from typer.testing import CliRunner, Result
 
 from dpsynth.cli.app import app

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SECRET, small_table
+from example import SECRET, small_table
 
 from dpsynth.domain import Domain
 from dpsynth.errors import CapacityError, UsageError, VerifyError
@@ -27,7 +27,7 @@ from dpsynth.synthesis import fit
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> FittedModel:
-    from conftest import PROJECT
+    from example import PROJECT
 
     path = tmp_path_factory.mktemp("model") / "project.yaml"
     path.write_text(PROJECT)
