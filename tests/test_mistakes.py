@@ -56,8 +56,10 @@ def spent_runs(project: Path) -> int:
 
 def leftovers(folder: Path) -> list[str]:
     """What a failed verb may not leave behind."""
-    known = {"claims.csv", "project.yaml", "claims.ledger", "claims.ledger.head"}
-    return sorted(p.name for p in folder.iterdir() if p.name not in known)
+    known = {"claims.csv", "project.yaml"}
+    return sorted(
+        p.name for p in folder.iterdir() if not p.name.startswith("claims.ledger") and p.name not in known
+    )
 
 
 def write(folder: Path, table: str | bytes | None = None, text: str = QUICK) -> Path:
@@ -309,14 +311,16 @@ def check_the_truth(project: Path, out: Path) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["kill", "interrupt"])
 def test_stopped_at_any_moment(how: signal.Signals, tmp_path: Path, duration: float) -> None:
-    moments = [(i + random.random()) / 9 * duration * 1.05 for i in range(9)]
+    # more of them early, where the ledger is opened and the run reserved: what comes later takes longer
+    moments = [((i + random.random()) / 9) ** 3 * duration for i in range(9)]  # noqa: S311
     outcomes = []
     for number, moment in enumerate(moments):
         project = write(tmp_path / str(number))
         out = project.parent / "release"
         process, answers = start(project, out)
-        time.sleep(moment)
-        os.kill(process.pid, how)
+        process.join(moment)
+        if process.is_alive():
+            os.kill(process.pid, how)
         process.join(60)
         assert process.exitcode is not None, "it hangs"
         if how is signal.SIGINT and not answers.empty():
@@ -324,8 +328,8 @@ def test_stopped_at_any_moment(how: signal.Signals, tmp_path: Path, duration: fl
             assert code in {0, 130}, output
             assert "Traceback" not in output
         check_the_truth(project, out)
-        outcomes.append((spent_runs(project), out.exists()))
-    assert len({spent for spent, _ in outcomes}) == 2, "the moments were not spread over the run"
+        outcomes.append(spent_runs(project))
+    assert set(outcomes) == {0, 1}, "the moments were not spread over the run"
     again = project.parent / "again"
     assert dpsynth("run", project, "-o", again).exit_code == 0
     assert dpsynth("verify", again).exit_code == 0

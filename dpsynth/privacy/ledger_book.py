@@ -37,6 +37,16 @@ class Opening:
     key_hash: str
 
 
+_TOLD = {
+    "commit": ("run", "outcome", "made"),
+    "external": ("purpose", "tool"),
+    "release": ("model", "bundle"),
+    "withdraw": ("bundle", "why"),
+    "head restored": ("head",),
+}
+"""What an entry must say beside what `Book` keeps, for people to read."""
+
+
 @dataclass(frozen=True)
 class Spending:
     """An entry that costs: the events of a run's reservation, or of another tool's release, with their d0."""
@@ -100,6 +110,8 @@ class Book:
 
     def _post(self, entry: Entry) -> None:
         body = entry.body
+        for name in _TOLD.get(entry.kind, ()):
+            _ = body[name]
         if entry.kind == "open":
             raise ValueError("opened twice")
         if entry.kind == "reserve":

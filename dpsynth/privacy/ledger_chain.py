@@ -129,7 +129,12 @@ def _parse(row: Row) -> Entry:
         if canonical(fields).encode() != row.line or set(fields) != _FIELDS:
             raise ValueError
         entry = Entry(hash=row.hash, **fields)
-        if not isinstance(entry.body, dict) or not isinstance(entry.sequence, int):
+        texts = (entry.kind, entry.at, entry.salt, entry.previous)
+        if (
+            not isinstance(entry.body, dict)
+            or type(entry.sequence) is not int
+            or not all(isinstance(text, str) for text in texts)
+        ):
             raise ValueError
     except (ValueError, TypeError) as error:
         raise VerifyError(
