@@ -44,9 +44,10 @@ class Journal:
         """Take in what other handles and processes appended. VerifyError V3xx for anything that does not
         fit."""
         with EXCLUSION:
-            mark = self.store.mark()
-            with self.store.reading() as transaction:
-                self._absorb(transaction)
+            mark = self._read()
+            if mark is None and len(self._entries) > 1:
+                # The first head may have been written just after this one look for it.
+                mark = self._read()
             self._check_mark(mark)
 
     def append(self, kind: str, decide: Callable[[Book], Mapping[str, Any]]) -> Entry:
@@ -80,6 +81,12 @@ class Journal:
         row = seal(kind, body, self._entries[-1])
         transaction.add(row, self.book.opening.ledger)
         return row
+
+    def _read(self) -> Mark | None:
+        mark = self.store.mark()
+        with self.store.reading() as transaction:
+            self._absorb(transaction)
+        return mark
 
     def _absorb(self, transaction: Transaction) -> None:
         known = self._entries[-1:]

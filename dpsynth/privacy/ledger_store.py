@@ -104,8 +104,10 @@ class FileStore:
 
     def exists(self) -> bool:
         """Whether there is a ledger (an empty file is none); VerifyError when only its head is left."""
+        # The head first: it appears after the rows, so that one seen now has rows that can be seen now.
+        head = self.head_path.exists()
         there = self.path.is_file() and self.path.stat().st_size > 0
-        if not there and self.head_path.exists():
+        if head and not there:
             raise self._gone()
         return there
 
@@ -129,8 +131,10 @@ class FileStore:
         with EXCLUSION, _translated(self.path):
             connection = self._connect()
             try:
-                connection.execute("PRAGMA locking_mode=EXCLUSIVE")
                 connection.execute("BEGIN EXCLUSIVE")
+                # Keeps the lock beyond the commit, until the head is in place. Set before BEGIN it would keep
+                # a shared lock while waiting, and two writers would wait for each other.
+                connection.execute("PRAGMA locking_mode=EXCLUSIVE")
                 session = _Session(connection)
                 yield session
                 if session.last is not None:
