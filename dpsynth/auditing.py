@@ -64,7 +64,8 @@ def require_enough(table: Table, holdout: float) -> None:
         raise AuditError(
             "A323",
             f"so few {table.schema.unit.entity}s are in the table that attacks on the release would mean nothing",
-            f"raise audit: {{holdout: ...}} until about {2 * attacks.FEWEST} are held out, or use dpsynth fit without a release",
+            f"raise audit: {{holdout: ...}} until about {2 * attacks.FEWEST} are held out, or use dpsynth fit without "
+            "a release",
         )
 
 
@@ -176,8 +177,8 @@ def require_releasable(ledger: Ledger, model: FittedModel, synthetic: Table, aud
     if why is not None:
         raise AuditError(
             "A320",
-            f"{audit.headline} The model is blocked for good: {why}; nothing was released",
-            "find the fault first; a new model needs a new fit and its charge",
+            f"the model is blocked for good: {why}; nothing was released",
+            "the audit says what was found: find the fault first; a new model needs a new fit and its charge",
         )
     _require_paid(ledger, model)
     rows = digest(synthetic).hex()

@@ -119,7 +119,7 @@ def run_release(
         model, intake = fit_reserved(table, preview, account, holdout=settings.holdout, progress=progress)
         kept.keep(model, held_out(table, intake))
     made = _released(
-        model, table, intake, preview, ledger=ledger, out=folder, settings=settings, progress=progress
+        model, table, intake, preview, kept, ledger=ledger, out=folder, settings=settings, progress=progress
     )
     kept.remove()
     return replace(made, notices=tuple(notice.text for notice in account.notices))
@@ -130,6 +130,7 @@ def _released(
     table: Table,
     intake: Intake,
     preview: Plan,
+    kept: UnfinishedRun,
     *,
     ledger: Ledger,
     out: Path,
@@ -148,6 +149,7 @@ def _released(
         ledger=ledger,
         progress=progress,
     )
+    kept.note("audit.json", audit.as_json())
     progress("writing the bundle", 0.0)
     further: dict[str, object] = {
         "run.json": _configuration(preview, settings, private),

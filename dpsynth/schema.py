@@ -42,8 +42,9 @@ OTHER_SECTIONS = frozenset({"version", "budget", "generator", "audit", "release"
 class UnitSpec(Declared):
     """Whose privacy is protected: a row, or all rows that share the value of `column`.
 
-    Of one unit at most `rows_per_unit` rows are kept. `missing`: what a row without an id is, an error or a
-    unit of its own.
+    Of one unit at most `rows_per_unit` rows are kept. Ids are compared as texts without surrounding space:
+    ``1`` and ``01``, ``a`` and ``A`` are two units. `missing`: what a row without an id is, an error or a unit
+    of its own.
     """
 
     entity: Text = "row"

@@ -54,6 +54,13 @@ class UnfinishedRun:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
 
+    def note(self, name: str, content: Mapping[str, Any]) -> None:
+        """A further private file, as JSON."""
+        path = self.folder / name
+        with translated(path):
+            path.touch(mode=0o600)
+            path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+
     def remove(self) -> None:
         """The run has finished well."""
         shutil.rmtree(self.folder)

@@ -364,3 +364,49 @@ def test_an_intake_seeded_by_hand_cannot_hide_it(schema: Schema, ledger: Ledger)
         fit_reserved(table, preview, run, holdout=0.0)
         with pytest.raises(BudgetError, match="not planned"):
             fit_reserved(table, preview, run, holdout=0.0)
+
+
+# --- errors travel in logs ---------------------------------------------------------------------------------
+
+
+def test_a_refusal_quotes_no_finding(schema: Schema, ledger: Ledger) -> None:
+    """How many people there are and what an attack proved was computed from their rows."""
+    model = dpsynth.fit(small_table(), schema, method="independent", epsilon=1.0, ledger=ledger)
+    rows, found = audited(ledger, model)
+    told = Audit(model.id, found.rows_sha256, {**SUITE, "headline": "It proves 3.17 for 8,117 people."}, {})
+    ledger.block(model.id, "the attacks found more than the promise allows (VIOLATION)")
+    with pytest.raises(AuditError) as refused:
+        require_releasable(ledger, model, rows, told)
+    assert refused.value.code == "DPS-A320"
+    assert "3.17" not in str(refused.value)
+    assert "8,117" not in str(refused.value)
+
+
+def test_findings_of_a_violation_stay_in_the_private_folder(
+    schema: Schema, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dpsynth import pipeline
+
+    def violated(model: FittedModel, synthetic: Any, private: Private, **rest: Any) -> Any:
+        audit = Audit(model.id, digest(synthetic).hex(), {**SUITE, "verdict": "VIOLATION"}, {})
+        rest["ledger"].record_audit(model.id, audit.verdict, 1, [audit.rows_sha256])
+        return audit, None, None
+
+    monkeypatch.setattr(pipeline, "audit_rows", violated)
+    with pytest.raises(AuditError, match="blocked for good"):
+        dpsynth.run_release(
+            small_table(), schema, method="independent", epsilon=1.0, ledger=ledger, out=tmp_path / "out",
+            settings=pipeline.Settings(human=HUMAN, holdout=0.3),
+        )  # fmt: skip
+    assert not (tmp_path / "out").exists()
+    note = tmp_path / "out.unfinished" / "audit.json"
+    assert json.loads(note.read_text())["attacks"]["verdict"] == "VIOLATION"
+    assert note.stat().st_mode & 0o077 == 0
+
+
+def test_rows_that_nobody_names_are_listed_as_unprotected(schema: Schema) -> None:
+    facts = AuditFacts(1, ())
+    named = release.privacy_json.unprotected(schema, "person", facts, None)
+    nameless = release.privacy_json.unprotected(own_units(schema), "person", facts, None)
+    [more] = [one for one in nameless if one not in named]
+    assert more["quantity"] == "several rows of one person without 'person'"

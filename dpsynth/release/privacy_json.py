@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from dpsynth.privacy.events import Charge, Event
 from dpsynth.privacy.receipt import Receipt, Total
 from dpsynth.release.fields import AuditFacts
 from dpsynth.schema import Schema
+from dpsynth.versions import VERSION
 
 FORMAT = "dpsynth-privacy/1"
 Json = dict[str, Any]
@@ -48,7 +48,7 @@ def privacy_json(
 
 
 def tool() -> dict[str, str]:
-    return {"name": "dpsynth", "version": importlib.metadata.version("dpsynth-audit")}
+    return {"name": "dpsynth", "version": VERSION}
 
 
 def _guarantee(receipt: Receipt) -> Json:
@@ -58,7 +58,7 @@ def _guarantee(receipt: Receipt) -> Json:
         "delta": certificate.delta,
         "requested": {"epsilon": receipt.budget.epsilon, "delta": receipt.budget.delta},
         "accountant": certificate.accountant,
-        "accountant_version": f"dp-accounting {importlib.metadata.version('dp-accounting')}",
+        "accountant_version": f"dpsynth {VERSION}",
         "theorem": certificate.theorem,
         "noise": "exact integer noise from the operating system's entropy; never stored, never seeded",
     }
@@ -180,6 +180,13 @@ def unprotected(schema: Schema, entity: str, audit: AuditFacts, declared_rows: i
             "why": f"attacks compare with real rows; samples audited: {audit.samples_audited}",
         },
     ]
+    if schema.unit.missing == "own":
+        found.append(
+            {
+                "quantity": f"several rows of one {entity} without {schema.unit.column!r}",
+                "why": f"each row without it was declared to be another {entity}, and is protected as such",
+            }
+        )
     for name in schema.once_inspected:
         reason = schema.columns[name].reason or "no reason was given"
         found.append(
