@@ -121,12 +121,12 @@ def regrid(atoms: Atoms, step: float) -> Atoms:
     An atom between two lattice points is split so that its mass under P and under Q both stay what they
     were; merging the two halves gives the atom back, so that the split pair dominates.
     """
+    check_points((atoms.losses[-1] - atoms.losses[0]) / step + 2 if step else math.inf)
     scaled = atoms.losses / step
     lower = np.floor(scaled + 1e-9).astype(np.int64)
     gap = np.maximum(scaled - lower, 0.0) * step
     up = np.clip(np.expm1(-gap) / math.expm1(-step), 0.0, 1.0)
     low, size = int(lower[0]), int(lower[-1] - lower[0]) + 2
-    check_points(size)
     masses: Floats = np.bincount(lower - low, atoms.masses * (1 - up), size).astype(np.float64)
     masses += np.bincount(lower - low + 1, atoms.masses * up, size)
     return trimmed(Atoms(step, low, masses, atoms.infinity))
@@ -202,6 +202,6 @@ def trimmed(atoms: Atoms) -> Atoms:
     return Atoms(atoms.step, atoms.lowest + bottom, kept, infinity)
 
 
-def check_points(points: int) -> None:
+def check_points(points: float) -> None:
     if points > MAX_POINTS:
         raise Unpriceable(f"this privacy-loss distribution takes a lattice of {points:.2g} points")

@@ -41,11 +41,14 @@ from dpsynth.privacy.accounting import Certificate
 from dpsynth.privacy.events import Event, External, PartitionSelection, flatten
 from dpsynth.privacy.ledger_book import Spending
 from dpsynth.privacy.receipt import Total
+from dpsynth.privacy.zcdp import Unpriceable
 
 MARGIN = 1.05
 """How much more epsilon the dominating curve of a run may cost than its own certificate. Measured: 1.00 for
 noisy counts and Gaussian grants, 1.01 for mst, 1.04 for DP-SGD mixtures. A zCDP grant (1.5) and a lone
 pure-DP answer (8) are the exceptions: their curves are far from Gaussian."""
+LOSSES_COUNTED = 16.0
+"""Another tool's epsilon above this is no protection that is worth an exact curve: it weighs the heaviest."""
 HEAVIEST = 1000.0
 """The mu of a plan that no Gaussian dominates: it hides nothing, and no promise has room for it."""
 LEAST_COST = 1e-4
@@ -209,9 +212,11 @@ def certified(events: tuple[Event, ...], delta: float) -> Certificate:
 def _dominating(events: tuple[Event, ...], d0: float) -> float:
     """A pure function of its arguments, so remembered: equal plans in a long ledger are priced once a
     process."""
+    if any(isinstance(event, External) and event.epsilon > LOSSES_COUNTED for event in events):
+        return HEAVIEST
     try:
         return min(accounting.dominating_gaussian(events, d0), HEAVIEST)
-    except BudgetError:
+    except (BudgetError, Unpriceable):
         return HEAVIEST
 
 
