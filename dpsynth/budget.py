@@ -25,11 +25,16 @@ class Budget:
         _check_number("epsilon", self.epsilon)
         _check_number("delta", self.delta)
         if not self.epsilon > 0:
-            raise BudgetError("B101", f"epsilon is {self.epsilon:g}", "epsilon must be above 0; common choices are 0.1 to 10")
+            fix = "epsilon must be above 0; common choices are 0.1 to 10"
+            raise BudgetError("B101", f"epsilon is {self.epsilon:g}", fix)
         if self.epsilon < MIN_EPSILON:
-            raise BudgetError("B102", f"epsilon {self.epsilon:g} leaves noise only", f"use at least {MIN_EPSILON:g}")
+            raise BudgetError(
+                "B102", f"epsilon {self.epsilon:g} leaves noise only", f"use at least {MIN_EPSILON:g}"
+            )
         if self.epsilon > MAX_EPSILON:
-            raise BudgetError("B103", f"epsilon {self.epsilon:g} protects nobody", f"use at most {MAX_EPSILON:g}")
+            raise BudgetError(
+                "B103", f"epsilon {self.epsilon:g} protects nobody", f"use at most {MAX_EPSILON:g}"
+            )
         if not MIN_DELTA <= self.delta <= MAX_DELTA:
             raise BudgetError(
                 "B104",
@@ -40,7 +45,9 @@ class Budget:
 
 def _check_number(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise BudgetError("B105", f"{name} is not a finite number", f"write {name} as a plain number such as 1.0 or 1.0e-9")
+        raise BudgetError(
+            "B105", f"{name} is not a finite number", f"write {name} as a plain number such as 1.0 or 1.0e-9"
+        )
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import itertools
+import math
 from dataclasses import dataclass
 from pathlib import Path
 

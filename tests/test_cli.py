@@ -81,7 +81,12 @@ def test_fit_then_sample(project: Path) -> None:
 
 def test_the_job_in_single_steps(project: Path) -> None:
     folder = project.parent
-    model, rows, findings, out = folder / "model", folder / "rows.csv", folder / "audit.json", folder / "release"
+    model, rows, findings, out = (
+        folder / "model",
+        folder / "rows.csv",
+        folder / "audit.json",
+        folder / "release",
+    )
     assert dpsynth("fit", project, "-o", model).exit_code == 0
     assert (folder / "model.holdout.json").stat().st_mode & 0o077 == 0
     assert dpsynth("sample", model, "-n", 800, "-o", rows).exit_code == 0
@@ -106,7 +111,9 @@ def test_the_job_in_single_steps(project: Path) -> None:
     assert spent_runs(project) == 1
 
 
-def test_a_run_that_fails_after_its_fit_keeps_the_model(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_fails_after_its_fit_keeps_the_model(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("the evaluation failed")
 
@@ -140,7 +147,17 @@ def test_audit_catches_a_copy(project: Path) -> None:
         (folder / f"{name}.csv").write_text("\n".join([lines[0], *rows]) + "\n")
     tables = ("--train", folder / "train.csv", "--holdout", folder / "holdout.csv", "--schema", project)
     caught = dpsynth(
-        "audit", "--synthetic", folder / "train.csv", *tables, "--epsilon", 1, "--delta", 1e-6, "--split", "random", "--json"
+        "audit",
+        "--synthetic",
+        folder / "train.csv",
+        *tables,
+        "--epsilon",
+        1,
+        "--delta",
+        1e-6,
+        "--split",
+        "random",
+        "--json",
     )
     assert caught.exit_code == 6, caught.output
     assert json.loads(caught.stdout)["verdict"] == "VIOLATION"
@@ -153,7 +170,17 @@ def test_ledger_verbs(project: Path) -> None:
     opened = dpsynth("ledger", "open", ledger, "--dataset", "staff", "--epsilon", 2, "--delta", 1e-9)
     assert opened.exit_code == 0, opened.output
     charged = dpsynth(
-        "ledger", "charge", ledger, "--tool", "other", "--purpose", "a table", "--epsilon", 0.1, "--delta", 1e-12
+        "ledger",
+        "charge",
+        ledger,
+        "--tool",
+        "other",
+        "--purpose",
+        "a table",
+        "--epsilon",
+        0.1,
+        "--delta",
+        1e-12,
     )
     assert charged.exit_code == 0, charged.output
     shown = dpsynth("ledger", "show", ledger)
@@ -272,7 +299,9 @@ def test_an_error_of_ours_shows_no_value(project: Path, monkeypatch: pytest.Monk
     assert "DPS-X001" in result.stderr
 
 
-def test_a_violation_blocks_the_model_and_releases_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_violation_blocks_the_model_and_releases_nothing(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Plant a generator that hands out its training rows: the attacks must see it and the gate must close."""
     from dpsynth import pipeline
 

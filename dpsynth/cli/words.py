@@ -131,4 +131,5 @@ def _chosen_pairs(plan: Plan) -> list[Clique]:
 def _error_line(plan: Plan, clique: Clique, rows: int) -> str:
     sigma = plan.noise().get(clique, plan.chosen_noise())
     error = plan.expected_error(clique, rows)
-    return f"  {' x '.join(clique):<32} {error:>7.1%}   (noise of {sigma:.4g} rows on each of {plan.domain.size(clique)} cells)"
+    cells = plan.domain.size(clique)
+    return f"  {' x '.join(clique):<32} {error:>7.1%}   (noise of {sigma:.4g} rows on each of {cells} cells)"

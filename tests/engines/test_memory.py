@@ -42,12 +42,19 @@ def units_of(numbers: list[int]) -> list[bytes]:
     return [f"p{n}".encode() for n in numbers]
 
 
-@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 2), st.integers(0, 1), st.integers(0, 4)), max_size=40),
-       st.integers(1, 4), st.randoms(use_true_random=False))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 6), st.integers(0, 2), st.integers(0, 1), st.integers(0, 4)), max_size=40
+    ),
+    st.integers(1, 4),
+    st.randoms(use_true_random=False),
+)
 def test_bound_holds_and_does_not_depend_on_row_order(rows, k, random) -> None:  # type: ignore[no-untyped-def]
     def kept(some):  # type: ignore[no-untyped-def]
         records = make([row[1:] for row in some])
-        split = bound_and_split(records, units_of([r[0] for r in some]), rows_per_unit=k, holdout=0.3, run_key=KEY)
+        split = bound_and_split(
+            records, units_of([r[0] for r in some]), rows_per_unit=k, holdout=0.3, run_key=KEY
+        )
         assert set(split.training).isdisjoint(split.holdout)
         return [sorted(some[i] for i in part) for part in (split.training, split.holdout)]
 
@@ -67,8 +74,14 @@ def test_removing_a_unit_leaves_the_others_where_they_were(numbers: list[int]) -
 
     def placed(keep: list[int]) -> dict[bytes, str]:
         units = units_of([numbers[i] for i in keep])
-        split = bound_and_split(make([rows[i] for i in keep]), units, rows_per_unit=2, holdout=0.5, run_key=KEY)
-        return {units[i]: part for part, where in (("train", split.training), ("hold", split.holdout)) for i in where}
+        split = bound_and_split(
+            make([rows[i] for i in keep]), units, rows_per_unit=2, holdout=0.5, run_key=KEY
+        )
+        return {
+            units[i]: part
+            for part, where in (("train", split.training), ("hold", split.holdout))
+            for i in where
+        }
 
     everyone = placed(list(range(len(numbers))))
     gone = numbers[0]
@@ -89,7 +102,9 @@ def test_coins_have_the_declared_probability(by_person: bool) -> None:
 def test_another_run_key_chooses_other_rows() -> None:
     records = make([(i % 3, i % 2, i % 5) for i in range(60)])
     units = units_of([0] * 60)
-    chosen = [bound_and_split(records, units, rows_per_unit=5, holdout=0.0, run_key=bytes([b]) * 32) for b in (1, 2)]
+    chosen = [
+        bound_and_split(records, units, rows_per_unit=5, holdout=0.0, run_key=bytes([b]) * 32) for b in (1, 2)
+    ]
     assert [len(c.training) for c in chosen] == [5, 5]
     assert not np.array_equal(chosen[0].training, chosen[1].training)
 

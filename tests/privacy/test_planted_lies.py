@@ -52,7 +52,8 @@ class WatchedEngine:
     def __init__(self, diary: Diary, rows_per_unit: int = 1, rows: int = 5_000) -> None:
         rng = np.random.default_rng(5)
         self._inner = MemoryEngine(
-            Records.of(DOMAIN, {"a": rng.integers(0, 100, rows), "b": rng.integers(0, 100, rows)}), rows_per_unit
+            Records.of(DOMAIN, {"a": rng.integers(0, 100, rows), "b": rng.integers(0, 100, rows)}),
+            rows_per_unit,
         )
         self._diary = diary
         self.rows_per_unit = rows_per_unit
@@ -111,7 +112,7 @@ def audit_charge_before_count() -> None:
 def audit_sensitivity() -> None:
     """Measured: what k rows of one unit move, against what the charged event says they move."""
     k = 3
-    door, diary, engine = open_door(rows_per_unit=k)
+    door, diary, _ = open_door(rows_per_unit=k)
     door.measure([PAIR, ("a",)], Cost(0.1), "audit")
     [charged] = diary.charged
     assert isinstance(charged, DiscreteGaussian)
@@ -271,7 +272,10 @@ def ignore_repetitions(plant: pytest.MonkeyPatch) -> None:
     honest = accounting.certify
 
     def once(events: Sequence[Event], delta: float) -> Any:
-        return honest([DiscreteGaussian(e.sigma, e.sensitivity) if isinstance(e, DiscreteGaussian) else e for e in events], delta)
+        singles = [
+            DiscreteGaussian(e.sigma, e.sensitivity) if isinstance(e, DiscreteGaussian) else e for e in events
+        ]
+        return honest(singles, delta)
 
     plant.setattr(accounting, "certify", once)
 
