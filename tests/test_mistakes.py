@@ -312,7 +312,7 @@ def check_the_truth(project: Path, out: Path) -> None:
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["kill", "interrupt"])
 def test_stopped_at_any_moment(how: signal.Signals, tmp_path: Path, duration: float) -> None:
     # more of them early, where the ledger is opened and the run reserved: what comes later takes longer
-    moments = [((i + random.random()) / 9) ** 3 * duration for i in range(9)]  # noqa: S311
+    moments = [((i + random.random()) / 9) ** 3 * duration for i in range(9)]
     outcomes = []
     for number, moment in enumerate(moments):
         project = write(tmp_path / str(number))

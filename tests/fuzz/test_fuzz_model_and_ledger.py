@@ -222,7 +222,8 @@ def forge(path: Path, lines: list[str]) -> None:
                 entry["previous"] = previous
             line = json.dumps(entry, sort_keys=True, separators=(",", ":"))
             previous = ledger_chain.digest(line.encode())
-            ledger = ledger or str((entry.get("body") or {}).get("ledger"))
+            body = entry.get("body")
+            ledger = ledger or str(body.get("ledger") if isinstance(body, dict) else None)
             values = (line, previous, sequence)
             connection.execute("UPDATE entries SET line = ?, hash = ? WHERE sequence = ?", values)
         for trigger in ("no_update", "no_delete"):
