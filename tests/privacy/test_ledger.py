@@ -7,13 +7,16 @@ import json
 import math
 import os
 import pickle
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dpsynth.budget import Budget, Cost
 from dpsynth.errors import BudgetError, DPSynthError
-from dpsynth.privacy import accounting, filters, sensitivity
+from dpsynth.privacy import accounting, filters, ledger_filter, sensitivity
 from dpsynth.privacy.events import (
     BoundedRange,
     Charge,
@@ -226,6 +229,38 @@ class TestFilter:
         assert account.affordable(mst, Budget(0.001, 1e-9)) in (0.0, 0.001)
         assert Ledger.in_memory(PROMISE, ROW).affordable(mst, PROMISE) == 3.0
 
+    def test_all_admitted_runs_together_keep_the_promise(self) -> None:
+        """The filter against another accountant: the joint privacy-loss distribution of everything admitted."""
+        account, admitted = filled_up()
+        together = accounting.certify(admitted, PROMISE.delta)
+        assert account.spent().epsilon <= PROMISE.epsilon
+        assert 2.7 < together.epsilon <= PROMISE.epsilon
+
+    def test_a_weight_too_small_is_caught(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The planted lie: runs that weigh 5 % less than they do. The joint distribution shows it."""
+        honest = accounting.dominating_gaussian
+        ledger_filter._dominating.cache_clear()
+        monkeypatch.setattr(accounting, "dominating_gaussian", lambda *run: 0.95 * honest(*run))
+        _, admitted = filled_up()
+        ledger_filter._dominating.cache_clear()
+        assert accounting.certify(admitted, PROMISE.delta).epsilon > PROMISE.epsilon
+
+    @settings(max_examples=60, deadline=None)
+    @given(parts=st.lists(st.floats(0.01, 0.5), min_size=1, max_size=30))
+    def test_any_sequence_of_runs(self, parts: list[float]) -> None:
+        """Admitted is exactly what still fits by rational arithmetic, whatever was asked and refused before."""
+        account = Ledger.in_memory(PROMISE, ROW)
+        whole = Fraction(accounting.gaussian_mu(PROMISE.epsilon, PROMISE.delta - 1e-10)) ** 2
+        used = Fraction(0)
+        for part in parts:
+            fits = used + Fraction(part) ** 2 <= whole
+            assert account.fits([GdpGrant(part)]) is fits
+            if fits:
+                account.reserve("part", [Charge("loop", GdpGrant(part))], PROMISE)
+                used += Fraction(part) ** 2
+        assert Fraction(account.room()) ** 2 <= whole - used
+        assert account.spent().epsilon <= PROMISE.epsilon
+
     def test_sums_are_exact(self) -> None:
         """Sixteen quarters fill the promise to the last bit, and one more bit does not fit."""
         gate = Filter(PROMISE, 1e-10)
@@ -264,6 +299,22 @@ class TestFilter:
     def test_rounding_down(self, value: float, short: float) -> None:
         assert round_down(value) == pytest.approx(short)
         assert round_down(value) <= value
+
+
+def filled_up() -> tuple[Ledger, list[Event]]:
+    """Runs of all kinds, one after the other, until none fits any more."""
+    account = Ledger.in_memory(PROMISE, ROW)
+    admitted: list[Event] = []
+    kinds: list[list[Event]] = [
+        [DpSgd(0.05, 9.0, 2000)],
+        *([charge.event for charge in calibrated(plan, 1.0)] for plan in (mst, discovering, aim)),
+        *([DiscreteGaussian(sigma, 1)] for sigma in (4.0, 8.0, 16.0, 32.0, 64.0)),
+    ]
+    for run in kinds:
+        while account.fits(run) and sum(event in run for event in admitted) < 5:
+            account.reserve("run", [Charge("step", event) for event in run], PROMISE)
+            admitted += run
+    return account, admitted
 
 
 class TestRun:
@@ -486,6 +537,15 @@ class TestOthers:
         assert ledger.spent().epsilon == float("inf")
         assert json.loads(json.dumps(ledger.export(), allow_nan=False))["spent"]["epsilon"] is None
         assert ledger.remaining().epsilon == 0.0
+
+    @pytest.mark.parametrize("epsilon", [1e-6, 13.0, 50.0, 99.0, 1000.0])
+    def test_any_release_can_be_entered_as_a_fact(self, ledger: Ledger, epsilon: float) -> None:
+        """However little it protected: the account stays true, and adds up after that."""
+        ledger.charge_external("old map", epsilon, 1e-12, tool="t", already_out=True)
+        ledger.charge_external("new map", epsilon, 1e-12, tool="t", already_out=True)
+        assert (ledger.remaining().epsilon == 0.0) is (epsilon > 3)
+        assert len(ledger.lines()) == 3
+        json.dumps(ledger.export(), allow_nan=False)
 
     def test_audits_and_blocks(self, ledger: Ledger, path: Path) -> None:
         rows = "ab" * 32

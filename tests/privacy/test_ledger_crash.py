@@ -12,6 +12,7 @@ import random
 import resource
 import select
 import signal
+import sqlite3
 import sys
 import tempfile
 import time
@@ -244,6 +245,59 @@ class TestKilled:
         assert len(Ledger.load(path).entries) == 2
         ledger.block("n", "w")
         assert FileStore(path).mark().sequence == 2  # type: ignore[union-attr]
+
+
+class TestPower:
+    """SIGKILL leaves what was written in the page cache; a power cut does not. So the order of what reaches the
+    disk is checked itself."""
+
+    def test_everything_reaches_the_disk_in_order(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        ledger = Ledger.open(path, dataset="people", promise=PROMISE)
+        order: list[str] = []
+        watched(monkeypatch, order)
+        ledger.block("m", "w")
+        kept = [step for step in order if not step.startswith("SELECT")]
+        assert kept == [
+            "PRAGMA synchronous=EXTRA",
+            "PRAGMA trusted_schema=OFF",
+            "BEGIN EXCLUSIVE",
+            "PRAGMA locking_mode=EXCLUSIVE",
+            "PRAGMA application_id",
+            "PRAGMA journal_mode",
+            "INSERT INTO entries VALUES (?, ?, ?)",
+            "fsync people.ledger.head.new",
+            "COMMIT",
+            "replace people.ledger.head.new people.ledger.head",
+            f"fsync {path.parent.name}",
+        ]
+
+    def test_sqlite_is_told_to_sync_everything(self, ledger: Ledger, path: Path) -> None:
+        with FileStore(path).writing() as session:
+            connection = session.connection  # type: ignore[attr-defined]
+            assert connection.execute("PRAGMA synchronous").fetchone()[0] == 3
+            assert connection.execute("PRAGMA journal_mode").fetchone()[0] == b"delete"
+
+
+def watched(monkeypatch: pytest.MonkeyPatch, order: list[str]) -> None:
+    """Write down every statement, fsync and rename of the store, in the order they happen."""
+    connect, sync, replace = sqlite3.connect, os.fsync, os.replace
+
+    class Watched(sqlite3.Connection):
+        def execute(self, statement: str, *values: object) -> sqlite3.Cursor:  # type: ignore[override]
+            order.append(statement)
+            return super().execute(statement, *values)  # type: ignore[arg-type]
+
+    def note_sync(descriptor: int) -> None:
+        order.append(f"fsync {Path(os.readlink(f'/proc/self/fd/{descriptor}')).name}")
+        sync(descriptor)
+
+    def note_replace(old: Path, new: Path) -> None:
+        order.append(f"replace {old.name} {new.name}")
+        replace(old, new)
+
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, **k, factory=Watched))
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(os, "replace", note_replace)
 
 
 class TestDisk:
