@@ -522,6 +522,32 @@ def test_a_ledger_of_other_people(copy: Path) -> None:
     assert spent_runs(project) == 1
 
 
+@pytest.mark.parametrize(("epsilon", "delta"), [(17, 1e-9), (1e5, 1e-9), (0.1, 0.7)])
+def test_what_is_out_already_can_be_entered_however_bad(copy: Path, epsilon: float, delta: float) -> None:
+    """Whether it is the first entry or a later one; and nothing of the kind is admitted beforehand."""
+    opened = ("--dataset", "staff", "--epsilon", 2, "--delta", 1e-6)
+    assert dpsynth("ledger", "open", copy / "new.ledger", *opened).exit_code == 0
+    for ledger in (copy / "new.ledger", copy / "claims.ledger"):
+        charge = (
+            "ledger",
+            "charge",
+            ledger,
+            "--tool",
+            "other",
+            "--purpose",
+            "a map",
+            "--epsilon",
+            epsilon,
+            "--delta",
+            delta,
+        )
+        refused(dpsynth(*charge), 5, "B")
+        assert dpsynth(*charge, "--already-out").exit_code == 0
+        for verb in ("show", "verify", "export"):
+            assert dpsynth("ledger", verb, ledger).exit_code == 0
+        assert "no further run fits" in dpsynth("ledger", "show", ledger).stdout
+
+
 # --- models ----------------------------------------------------------------------------------------
 
 

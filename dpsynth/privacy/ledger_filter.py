@@ -151,7 +151,7 @@ class Filter:
         """
         mu = _root_up(self._mu2(spent))
         d0 = float(self._d0(spent))
-        if len(spent) == 1:
+        if len(spent) == 1 and spent[0].d0 < self.promise.delta:
             epsilon = certified(spent[0].events, self.promise.delta).epsilon
             return Total(mu, epsilon, d0)
         left = self.promise.delta - max(self.slack, d0)
