@@ -123,6 +123,10 @@ def _exact_columns(members: Records, reference: Records, rng: np.random.Generato
     return known_leaks.independent(members, len(members), rng), None
 
 
+def _noisy_tree(members: Records, reference: Records, rng: np.random.Generator) -> Output:
+    return known_leaks.tree(members, len(members), rng, sigma=20.0)
+
+
 def _perturbed(share: float) -> Make:
     def make(members: Records, reference: Records, rng: np.random.Generator) -> Output:
         return known_leaks.perturbed(members, share, len(members), rng), None
@@ -210,7 +214,7 @@ def speed(folder: Path, repeats: int) -> None:
     for data in tables(folder):
         rng = np.random.default_rng(4)
         members = round(0.9 * len(data.records))
-        game = data.game(_private_tree(10.0), members, len(data.records) - members, rng, Claim(10.0, DELTA))
+        game = data.game(_noisy_tree, members, len(data.records) - members, rng, Claim(10.0, DELTA))
         wall, cpu = time.perf_counter(), time.process_time()
         result = run_game(game, rng)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
