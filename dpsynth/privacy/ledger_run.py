@@ -137,7 +137,7 @@ class Run(_Handle):
                 "B213", f"charge {purpose!r} was not planned", "plan every charge before the run"
             )
         planned = self.outstanding[0]
-        if (purpose, event) != (planned.purpose, planned.event) or type(event) is not type(planned.event):
+        if (purpose, event) != (planned.purpose, planned.event):
             raise BudgetError(
                 "B213",
                 f"charge {self._made + 1} of the run is {purpose!r}, planned was {planned.purpose!r}"
