@@ -34,13 +34,14 @@ from dpsynth.privacy.accounting import Certificate
 from dpsynth.privacy.events import Charge, Event, External
 from dpsynth.privacy.ledger_book import AuditRecord, Book, RunRecord, Spending, charges_json
 from dpsynth.privacy.ledger_chain import Entry, clean_text
+from dpsynth.privacy.ledger_faults import no_ledger
 from dpsynth.privacy.ledger_filter import Filter, Plan, Remaining, Weight
 from dpsynth.privacy.ledger_journal import Journal, unknown_head
 from dpsynth.privacy.ledger_notices import keyed, new_data, overspent, same_data
 from dpsynth.privacy.ledger_opening import check_same, create
 from dpsynth.privacy.ledger_plan import checked_certificate, checked_plan, checked_unit, write_receipt
 from dpsynth.privacy.ledger_run import Account, Grant, Notice, Run
-from dpsynth.privacy.ledger_store import FileStore, MemoryStore, Store, no_ledger
+from dpsynth.privacy.ledger_store import FileStore, MemoryStore, Store
 from dpsynth.privacy.ledger_words import Line, describe, export_json, refusal
 from dpsynth.privacy.receipt import Receipt, Total, Unit
 

@@ -20,7 +20,6 @@ fails in 1 to 3, and nothing is recorded.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import sqlite3
@@ -32,8 +31,9 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
 
-from dpsynth.errors import BudgetError, CapacityError, DPSynthError, VerifyError
+from dpsynth.errors import CapacityError, VerifyError
 from dpsynth.privacy.ledger_chain import Row, canonical
+from dpsynth.privacy.ledger_faults import no_ledger, translated
 
 APPLICATION = 0x64707331
 _TABLES = {
@@ -113,7 +113,7 @@ class FileStore:
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
-        with EXCLUSION, _translated(self.path):
+        with EXCLUSION, translated(self.path):
             connection = self._connect()
             try:
                 connection.execute("BEGIN")
@@ -128,7 +128,7 @@ class FileStore:
     def writing(self) -> Iterator[Transaction]:
         if not self.exists():
             self._create_empty()
-        with EXCLUSION, _translated(self.path):
+        with EXCLUSION, translated(self.path):
             connection = self._connect()
             try:
                 connection.execute("BEGIN EXCLUSIVE")
@@ -156,11 +156,11 @@ class FileStore:
         return connection
 
     def _create_empty(self) -> None:
-        with _translated(self.path), suppress(FileExistsError):
+        with translated(self.path), suppress(FileExistsError):
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
     def mark(self) -> Mark | None:
-        with _translated(self.path):
+        with translated(self.path):
             try:
                 text = self.head_path.read_bytes()
             except FileNotFoundError:
@@ -289,12 +289,6 @@ class MemoryStore:
         self._rows.append(row)
 
 
-def no_ledger(path: Path) -> BudgetError:
-    return BudgetError(
-        "B205", f"there is no ledger at {path}", "check the path, or open one with a promise (epsilon, delta)"
-    )
-
-
 def _row(sequence: object, line: object, digest: object) -> Row:
     if not (isinstance(sequence, int) and isinstance(line, bytes) and isinstance(digest, bytes)):
         raise VerifyError("V304", "a ledger row is not a ledger entry", "restore the newest backup")
@@ -335,63 +329,3 @@ def _check_layout(connection: sqlite3.Connection) -> bool:
             "check the path; restore the newest backup",
         )
     return fresh
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """What SQLite and the operating system report, in the words of this package."""
-    try:
-        yield
-    except DPSynthError:
-        raise
-    except sqlite3.Error as error:
-        raise _sqlite_problem(path, error) from error
-    except UnicodeDecodeError as error:
-        # The driver fails so on the text of SQLite's own complaint about a damaged layout.
-        raise _damaged(path) from error
-    except OSError as error:
-        raise _disk_problem(path, error) from error
-
-
-def _sqlite_problem(path: Path, error: sqlite3.Error) -> DPSynthError:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-        return BudgetError(
-            "B204",
-            f"another process is using the ledger {path}",
-            "nothing was recorded; try again when it has finished",
-        )
-    if code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
-        return _full(path)
-    if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}:
-        return _closed(path)
-    return _damaged(path)
-
-
-def _damaged(path: Path) -> VerifyError:
-    return VerifyError(
-        "V309",
-        f"the ledger {path} is damaged: SQLite cannot read it",
-        "restore the ledger and its head file from the newest backup of both",
-    )
-
-
-def _disk_problem(path: Path, error: OSError) -> DPSynthError:
-    full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-    return _full(path) if error.errno in full else _closed(path)
-
-
-def _full(path: Path) -> CapacityError:
-    return CapacityError(
-        "C201",
-        f"the disk that holds the ledger {path} is full or failing",
-        "nothing was recorded; make room and try again",
-    )
-
-
-def _closed(path: Path) -> CapacityError:
-    return CapacityError(
-        "C202",
-        f"the ledger {path} or its folder cannot be opened or written",
-        "nothing was recorded; check that the folder exists and may be written",
-    )
