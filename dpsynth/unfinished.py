@@ -101,7 +101,7 @@ def translated(path: Path) -> Iterator[None]:
         reason = f"{path} cannot be written ({problem.strerror or 'no such place'})"
         if is_full(problem):
             raise CapacityError("C152", reason, "make room, then run again") from None
-        raise UsageError("U123", reason, "choose a folder that you may write to") from None
+        raise UsageError("U125", reason, "choose a folder that you may write to") from None
 
 
 def holdout_file(model: Path) -> Path:
