@@ -43,16 +43,15 @@ class Private:
 
         Raises UsageError when it does not describe this table.
         """
-        names, rows = set(held_out.get("units", ())), np.array(held_out.get("rows", ()), dtype=np.int64) - 1
-        labels = () if table.unit_labels is None else table.unit_labels
-        if held_out.get("of") != len(table) or not names <= {label for label in labels if label is not None}:
+        if held_out.get("table_sha256") != digest(table).hex():
             raise UsageError(
                 "U117", "the hold-out file belongs to another table", "give the one written by the fit"
             )
         mask = np.zeros(len(table), dtype=bool)
-        mask[rows] = True
-        if table.units is not None:
-            of_unit = np.array([label in names for label in labels], dtype=bool)
+        mask[np.array(held_out["rows"], dtype=np.int64) - 1] = True
+        if table.units is not None and table.unit_labels is not None:
+            names = set(held_out["units"])
+            of_unit = np.array([label in names for label in table.unit_labels], dtype=bool)
             mask |= of_unit[table.units]
         return cls(table.take(~mask), table.take(mask))
 
@@ -69,19 +68,21 @@ def require_enough(table: Table, holdout: float) -> None:
         )
 
 
-def held_out(table: Table, intake: Intake) -> dict[str, Any]:
+def held_out(table: Table, intake: Intake, probability: float) -> dict[str, Any]:
     """Who was held out, so that an audit can be made later. Private.
 
-    `units`: ids; `rows`: numbers from 1 of the rows that no id names; `of`: rows of the table.
+    `units`: ids; `rows`: numbers from 1 of the rows that no id names; `probability`: of each unit's coin;
+    `table_sha256`: which table it was.
     """
+    about = {"probability": probability, "table_sha256": digest(table).hex()}
     if table.units is None or table.unit_labels is None:
-        return {"rows": (intake.holdout + 1).tolist(), "of": len(table)}
+        return {"units": [], "rows": (intake.holdout + 1).tolist(), **about}
     labels = table.unit_labels[table.units[intake.holdout]]
     nameless = np.array([label is None for label in labels], dtype=bool)
     return {
         "units": sorted(set(labels[~nameless].tolist())),
         "rows": (intake.holdout[nameless] + 1).tolist(),
-        "of": len(table),
+        **about,
     }
 
 
@@ -221,4 +222,6 @@ def digest(table: Table) -> bytes:
             total.update(filled.tobytes())
         if name in table.missing:
             total.update(table.missing[name].tobytes())
+    if table.units is not None and table.unit_labels is not None and table.schema.unit.column not in table.values:
+        total.update("\x1f".join(str(label) for label in table.unit_labels).encode() + table.units.tobytes())
     return total.digest()

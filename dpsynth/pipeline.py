@@ -117,7 +117,7 @@ def run_release(
         f"release {method}", preview.charges, preview.budget, fingerprint=digest(table), unit=preview.unit
     ) as account:
         model, intake = fit_reserved(table, preview, account, holdout=settings.holdout, progress=progress)
-        kept.keep(model, held_out(table, intake))
+        kept.keep(model, held_out(table, intake, settings.holdout))
     made = _released(
         model, table, intake, preview, kept, ledger=ledger, out=folder, settings=settings, progress=progress
     )
@@ -153,7 +153,7 @@ def _released(
     progress("writing the bundle", 0.0)
     further: dict[str, object] = {
         "run.json": _configuration(preview, settings, private),
-        "holdout.json": held_out(table, intake),
+        "holdout.json": held_out(table, intake, settings.holdout),
     }
     verification = release_rows(
         model, synthetic, audit, ledger=ledger, out=out, settings=settings, further=further
@@ -181,7 +181,7 @@ def fit_held_out(
         f"fit {method}", preview.charges, preview.budget, fingerprint=digest(table), unit=preview.unit
     ) as account:
         model, intake = fit_reserved(table, preview, account, holdout=holdout, progress=progress)
-        keep(model, held_out(table, intake), out)
+        keep(model, held_out(table, intake, holdout), out)
     return model
 
 
@@ -263,5 +263,11 @@ def open_ledger(project: Project, path: Path | None = None, epsilon: float | Non
     promise = spec.promise.budget if spec and spec.promise else None
     if promise is None and not where.exists():
         promise = project.run_budget(epsilon)
-    dataset = (spec.dataset if spec else None) or Path(project.data.path or "table").stem
+    dataset = spec.dataset if spec else None
+    if not dataset:
+        raise UsageError(
+            "U124",
+            "the project does not say whose data it is",
+            "write budget: {dataset: ...}, a name for these people that may become public",
+        )
     return Ledger.open(where, dataset=dataset, promise=promise, unit=unit_of(project.schema))

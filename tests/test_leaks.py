@@ -196,7 +196,7 @@ def test_the_split_comes_back(nameless: bool, schema: Schema) -> None:
         frame.loc[frame.index % 3 == 0, "person"] = None
     table = read_table(frame, own_units(schema))
     intake = take_in(Encoding(schema).encode(table), unit_keys(table), rows_per_unit=2, holdout=0.3)
-    note = json.loads(json.dumps(held_out(table, intake)))
+    note = json.loads(json.dumps(held_out(table, intake, 0.3)))
     again = Private.split_again(table, note)
     kept = Private.of(table, intake)
     for part, whole in ((kept.training, again.training), (kept.holdout, again.holdout)):
@@ -213,7 +213,7 @@ def test_the_split_comes_back(nameless: bool, schema: Schema) -> None:
 def test_a_split_of_another_table_is_refused(schema: Schema) -> None:
     table = read_table(small_table(), schema)
     intake = take_in(Encoding(schema).encode(table), unit_keys(table), rows_per_unit=2, holdout=0.3)
-    note = held_out(table, intake)
+    note = held_out(table, intake, 0.3)
     strangers = small_table()
     strangers["person"] = [f"x{i}" for i in range(len(strangers))]
     for other in (small_table(300), strangers):
@@ -406,7 +406,7 @@ def test_findings_of_a_violation_stay_in_the_private_folder(
 
 def test_rows_that_nobody_names_are_listed_as_unprotected(schema: Schema) -> None:
     facts = AuditFacts(1, ())
-    named = release.privacy_json.unprotected(schema, "person", facts, None)
-    nameless = release.privacy_json.unprotected(own_units(schema), "person", facts, None)
+    named = release.privacy_json.unprotected(schema, "person", facts)
+    nameless = release.privacy_json.unprotected(own_units(schema), "person", facts)
     [more] = [one for one in nameless if one not in named]
     assert more["quantity"] == "several rows of one person without 'person'"

@@ -95,13 +95,14 @@ def _audit_model(
     settings = pipeline.settings_of(spec)
     rows = read_table(synthetic, fitted.schema)
     table = read_table(spec.data_path, spec.schema)
-    private = Private.split_again(table, load_held_out(model))
+    split = load_held_out(model)
+    private = Private.split_again(table, split)
     with pipeline.open_ledger(spec, ledger) as account, screen.progress() as progress:
         found, suite, _ = audit_rows(
             fitted,
             rows,
             private,
-            holdout=settings.holdout,
+            holdout=split["probability"],
             target=settings.target,
             ledger=account,
             progress=progress,

@@ -24,7 +24,6 @@ def privacy_json(
     *,
     method: str,
     model_id: str,
-    declared_rows: int | None = None,
 ) -> Json:
     """The content of privacy.json: a pure function of released and declared facts."""
     return {
@@ -41,7 +40,7 @@ def privacy_json(
         "attacker": [_attacker(row) for row in receipt.attacker],
         "gaussian": {"mu": receipt.mu, "d0": receipt.d0},
         "charges": _charges(receipt),
-        "unprotected_quantities": unprotected(schema, receipt.unit.entity, audit, declared_rows),
+        "unprotected_quantities": unprotected(schema, receipt.unit.entity, audit),
         "audits": audit.as_json(),
         "ledger": _ledger(receipt),
     }
@@ -164,7 +163,7 @@ def _moved(parts: Sequence[Event]) -> str:
     return f"one unit moves each by at most {most} {'row' if most == 1 else 'rows'}"
 
 
-def unprotected(schema: Schema, entity: str, audit: AuditFacts, declared_rows: int | None) -> list[Json]:
+def unprotected(schema: Schema, entity: str, audit: AuditFacts) -> list[Json]:
     """What the release reveals without noise, each with its reason."""
     found = [
         {
@@ -193,13 +192,6 @@ def unprotected(schema: Schema, entity: str, audit: AuditFacts, declared_rows: i
             {
                 "quantity": f"bounds or values of column {name!r}",
                 "why": f"was: inspected. First learnt by looking at the private rows; now: {reason}",
-            }
-        )
-    if declared_rows is not None:
-        found.append(
-            {
-                "quantity": f"a declared number of rows: {declared_rows}",
-                "why": f"stated by the owner, not read from the data; then replacing one {entity} counts",
             }
         )
     return found
