@@ -53,8 +53,10 @@ HEAVIEST = 1000.0
 """The mu of a plan that no Gaussian dominates: it hides nothing, and no promise has room for it."""
 LEAST_COST = 1e-4
 """The smallest share of a plan's cost that is tried when it does not fit."""
-LEAST_PART = 1e-3
-"""The smallest part of the slack that a run takes for its d0: a thousand tiny runs fit."""
+LEAST_D0 = 1e-16
+"""The smallest d0 that a run takes, if it takes any: below it lie the tails that privacy-loss lattices cut off."""
+WORTH = 1e-4
+"""A run takes a d0 only when that makes its mu smaller by more than this part."""
 
 
 Plan = Callable[[Cost], Sequence[Event]]
@@ -95,13 +97,16 @@ class Filter:
         """The (mu, d0) of a new spending; it depends on the plan and the promise only, never on what was
         spent.
 
-        d0 is the plan's own additive delta plus a part of the slack in proportion to the run's share of
+        d0 is 0 for a plan whose curve lies below a Gaussian's everywhere (noisy counts, Gaussian grants).
+        Else it is the plan's own additive delta plus a part of the slack in proportion to the run's share of
         mu_promise**2, so that both bounds run out together.
         """
         own = math.fsum(_additive(event) for event in flatten(events))
-        rough = _dominating(tuple(events), own + self.slack)
-        part = min(1.0, max(LEAST_PART, (rough / self.mu) ** 2 * (1 - 1e-9)))
-        d0 = min(own + self.slack * part, max(own, self.slack))
+        rough, pure = (_dominating(tuple(events), d0) for d0 in (own + self.slack, 0.0))
+        if pure <= rough * (1 + WORTH):
+            return Weight(pure, 0.0)
+        part = min(1.0, (rough / self.mu) ** 2 * (1 - 1e-9))
+        d0 = min(own + max(self.slack * part, LEAST_D0), max(own, self.slack))
         return Weight(_dominating(tuple(events), d0), d0)
 
     def admits(self, spent: Sequence[Spending], events: Sequence[Event], weight: Weight) -> bool:
@@ -161,13 +166,10 @@ class Filter:
     def remaining(self, spent: Sequence[Spending]) -> Remaining:
         mu = _root_down(max(Fraction(0), Fraction(self.mu) ** 2 - self._mu2(spent)))
         slack = float(max(Fraction(0), Fraction(self.slack) - self._d0(spent)))
-        if not spent:
-            epsilon = self.promise.epsilon
-        elif slack < LEAST_PART * self.slack:
-            epsilon = 0.0
-        else:
-            epsilon = round_down(self._one_more(mu))
-        return Remaining(mu, slack, epsilon, self._words(epsilon, mu))
+        # A run may need its share of the slack too (`weigh`).
+        room = min(mu, self.mu * math.sqrt(slack / self.slack))
+        epsilon = round_down(self._one_more(room)) if spent else self.promise.epsilon
+        return Remaining(mu, slack, epsilon, self._words(epsilon, room))
 
     def _one_more(self, mu: float) -> float:
         if mu <= 0:

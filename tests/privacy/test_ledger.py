@@ -250,7 +250,7 @@ class TestFilter:
     def test_any_sequence_of_runs(self, parts: list[float]) -> None:
         """Admitted is exactly what still fits by rational arithmetic, whatever was asked and refused before."""
         account = Ledger.in_memory(PROMISE, ROW)
-        whole = Fraction(accounting.gaussian_mu(PROMISE.epsilon, PROMISE.delta - 1e-10)) ** 2
+        whole = Fraction(Filter(PROMISE, PROMISE.delta * 0.1).mu) ** 2
         used = Fraction(0)
         for part in parts:
             fits = used + Fraction(part) ** 2 <= whole
