@@ -222,6 +222,10 @@ def digest(table: Table) -> bytes:
             total.update(filled.tobytes())
         if name in table.missing:
             total.update(table.missing[name].tobytes())
-    if table.units is not None and table.unit_labels is not None and table.schema.unit.column not in table.values:
+    if (
+        table.units is not None
+        and table.unit_labels is not None
+        and table.schema.unit.column not in table.values
+    ):
         total.update("\x1f".join(str(label) for label in table.unit_labels).encode() + table.units.tobytes())
     return total.digest()

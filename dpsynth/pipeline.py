@@ -20,7 +20,7 @@ from dpsynth.privacy.ledger_filter import Remaining
 from dpsynth.progress import Progress, silent
 from dpsynth.project import Project
 from dpsynth.schema import Schema
-from dpsynth.synthesis import Plan, fit_reserved, plan, unit_of
+from dpsynth.synthesis import MAX_CELLS, Plan, fit_reserved, plan, unit_of
 from dpsynth.table import Source, Table, read_table
 from dpsynth.unfinished import UnfinishedRun, keep, require_room
 
@@ -32,11 +32,13 @@ class Settings:
     `holdout`: the probability with which each unit's secret coin keeps it out of training, so that the attacks
     have controls. `rows`: synthetic rows to write; None takes the released (noisy) number. `target`: the column
     that utility is judged by, a column name or several. `form`: file form of the synthetic table.
+    `max_cells`: a method that might have to count more cells at once is refused.
     """
 
     holdout: float = 0.1
     rows: int | None = None
     target: tuple[str, ...] = ()
+    max_cells: float = MAX_CELLS
     form: str = "csv"
     human: release.ReleaseFields = field(default_factory=release.ReleaseFields)
 
@@ -111,7 +113,9 @@ def run_release(
     table = read_table(data, schema)
     require_enough(table, settings.holdout)
     require_rows(settings.rows or 0, len(schema.domain))
-    preview = plan(schema, method=method, epsilon=epsilon, delta=delta, ledger=ledger)
+    preview = plan(
+        schema, method=method, epsilon=epsilon, delta=delta, ledger=ledger, max_cells=settings.max_cells
+    )
     require_room(folder)
     with ledger.reserve(
         f"release {method}", preview.charges, preview.budget, fingerprint=digest(table), unit=preview.unit
@@ -169,19 +173,26 @@ def fit_held_out(
     method: str,
     budget: Budget,
     ledger: Ledger,
-    holdout: float,
     out: Path,
+    settings: Settings,
     progress: Progress = silent,
 ) -> FittedModel:
     """A model in the new folder `out`, and beside it, private, who was held out, so that it can be audited later."""
     table = read_table(data, schema)
-    preview = plan(schema, method=method, epsilon=budget.epsilon, delta=budget.delta, ledger=ledger)
+    preview = plan(
+        schema,
+        method=method,
+        epsilon=budget.epsilon,
+        delta=budget.delta,
+        ledger=ledger,
+        max_cells=settings.max_cells,
+    )
     require_room(out)
     with ledger.reserve(
         f"fit {method}", preview.charges, preview.budget, fingerprint=digest(table), unit=preview.unit
     ) as account:
-        model, intake = fit_reserved(table, preview, account, holdout=holdout, progress=progress)
-        keep(model, held_out(table, intake, holdout), out)
+        model, intake = fit_reserved(table, preview, account, holdout=settings.holdout, progress=progress)
+        keep(model, held_out(table, intake, settings.holdout), out)
     return model
 
 
@@ -239,6 +250,7 @@ def settings_of(project: Project) -> Settings:
         holdout=project.audit.holdout,
         rows=project.generator.rows,
         target=(target,) if target else (),
+        max_cells=project.generator.max_cells,
         form="parquet" if project.data_path.suffix in {".parquet", ".pq"} else "csv",
         human=release.ReleaseFields(
             purpose=spec.purpose or "",

@@ -20,7 +20,9 @@ class Cancelled(DPSynthError):
     letter = "X"
 
     def __init__(self) -> None:
-        super().__init__("X130", "stopped on request", "what was reserved stays spent; see `dpsynth ledger show`")
+        super().__init__(
+            "X130", "stopped on request", "what was reserved stays spent; see `dpsynth ledger show`"
+        )
 
 
 def silent(step: str, done: float) -> None:

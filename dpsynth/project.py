@@ -76,7 +76,7 @@ class GeneratorSpec(Declared):
     """`rows` is how many synthetic rows to draw: a declared number, never that of the data."""
 
     method: Method = "mst"
-    max_cells: Annotated[Finite, Field(ge=100, le=1e9)] = 5.0e6
+    max_cells: Annotated[Finite, Field(ge=100, le=1e9)] = 3.0e7
     rows: Annotated[Whole, Field(ge=1, le=1_000_000_000)] | None = None
     workload: Workload = Workload()
 

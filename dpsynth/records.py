@@ -35,7 +35,10 @@ class Records:
     @classmethod
     def of(cls, domain: Domain, columns: Mapping[str, NDArray[Any]]) -> Records:
         """From integer arrays by attribute, checked and narrowed."""
-        return cls(domain, tuple(_narrow(columns[a], size) for a, size in zip(domain.attributes, domain.sizes, strict=True)))
+        return cls(
+            domain,
+            tuple(_narrow(columns[a], size) for a, size in zip(domain.attributes, domain.sizes, strict=True)),
+        )
 
     def __len__(self) -> int:
         return len(self.columns[0]) if self.columns else 0
@@ -52,7 +55,11 @@ class Records:
 
     def matrix(self) -> NDArray[np.int64]:
         """Shape (records, attributes)."""
-        return np.stack([c.astype(np.int64) for c in self.columns], axis=1) if self.columns else np.empty((0, 0), np.int64)
+        return (
+            np.stack([c.astype(np.int64) for c in self.columns], axis=1)
+            if self.columns
+            else np.empty((0, 0), np.int64)
+        )
 
 
 def _narrow(column: NDArray[Any], size: int) -> Codes:

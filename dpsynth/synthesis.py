@@ -66,6 +66,7 @@ def plan(
     epsilon: float,
     delta: float | None = None,
     ledger: Ledger | None = None,
+    max_cells: float = MAX_CELLS,
 ) -> Plan:
     """The largest run of `method` that keeps (epsilon, delta) and fits the ledger. Reads nothing, costs nothing.
 
@@ -79,7 +80,7 @@ def plan(
     unit = unit_of(schema)
     domain = Encoding(schema).domain
     mechanism = METHODS[method]
-    _check_size(mechanism, domain)
+    _check_size(mechanism, domain, max_cells)
 
     def events(cost: Cost) -> list[Event]:
         return [charge.event for charge in mechanism.plan(domain, cost, unit.rows_per_unit)]
@@ -90,22 +91,22 @@ def plan(
     return Plan(method, domain, unit, budget, cost, charges, certificate)
 
 
-def _check_size(mechanism: Mechanism, domain: Domain) -> None:
+def _check_size(mechanism: Mechanism, domain: Domain, limit: float) -> None:
     """Before anything is spent: a run that dies for want of memory has spent its budget."""
     if not len(domain):
         raise SchemaError(
             "S150", "no column is modelled", "ids and dropped columns make no table: declare another"
         )
     cells = mechanism.cells(domain)
-    if cells > MAX_CELLS:
+    if cells > limit:
         wide = ", ".join(
             f"'{a}' ({domain[a]:,})" for a in sorted(domain.attributes, key=lambda a: -domain[a])[:3]
         )
         raise CapacityError(
             "C110",
             f"{mechanism.name} may have to count {cells:.3g} cells, {cells * 32 / 2**30:.3g} GB; the widest columns "
-            f"are {wide} (limit {MAX_CELLS:.3g} cells)",
-            "declare fewer cells or values for them, or method: independent",
+            f"are {wide} (limit {limit:.3g} cells)",
+            "declare fewer cells or values for them, raise generator: {max_cells: ...}, or take method: independent",
         )
 
 

@@ -70,6 +70,8 @@ class Synthesizer:
     def set_params(self, **parameters: Any) -> Self:
         for name, value in parameters.items():
             if name not in _PARAMETERS:
-                raise UsageError("U116", f"there is no parameter {name!r}", f"known: {', '.join(_PARAMETERS)}")
+                raise UsageError(
+                    "U116", f"there is no parameter {name!r}", f"known: {', '.join(_PARAMETERS)}"
+                )
             setattr(self, name, value)
         return self

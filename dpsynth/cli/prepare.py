@@ -121,7 +121,13 @@ def plan(
     methods = compare.split(",") if compare else [spec.generator.method]
     budgets = [spec.run_budget(value) for value in (_numbers(epsilon) if epsilon else [None])]
     plans = [
-        synthesis.plan(spec.schema, method=method.strip(), epsilon=budget.epsilon, delta=budget.delta)
+        synthesis.plan(
+            spec.schema,
+            method=method.strip(),
+            epsilon=budget.epsilon,
+            delta=budget.delta,
+            max_cells=spec.generator.max_cells,
+        )
         for method in methods
         for budget in budgets
     ]

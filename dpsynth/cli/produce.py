@@ -56,8 +56,8 @@ def fit(
             method=spec.generator.method,
             budget=budget,
             ledger=account,
-            holdout=spec.audit.holdout,
             out=out,
+            settings=pipeline.settings_of(spec),
             progress=progress,
         )
         left = account.remaining()

@@ -49,6 +49,7 @@ def audit(
     out: Annotated[
         Path | None, _option("--out", "A file for the findings (private); release needs it.")
     ] = None,
+    seed: Annotated[int | None, _option("--seed", "Same seed, same findings (--train only).")] = None,
 ) -> Answer:
     """Attack anybody's synthetic table, and say how good it is. Exit 6 when it breaks its own claim."""
     _require_new(out)
@@ -67,9 +68,8 @@ def audit(
                 "there is nothing to compare with",
                 "give --train and --schema, or --model and --project",
             )
-        found, text = _audit_table(
-            screen, (synthetic, train, holdout), Schema.load(schema), _claim(epsilon, delta), split
-        )
+        tables, rng = (synthetic, train, holdout), np.random.default_rng(seed)
+        found, text = _audit_table(screen, tables, Schema.load(schema), _claim(epsilon, delta), split, rng)
     if out is not None:
         with translated(out):
             out.touch(mode=0o600)
@@ -116,6 +116,7 @@ def _audit_table(
     schema: Schema,
     claim: tuple[float, float] | None,
     split: str,
+    rng: np.random.Generator,
 ) -> tuple[dict[str, Any], str]:
     """Anybody's synthetic table, with the rows it was made from and, if there are some, rows held out."""
     if split not in {"random", "unknown"}:
@@ -124,13 +125,18 @@ def _audit_table(
     controls = None if files[2] is None else read_table(files[2], schema)
     with screen.progress() as progress:
         suite = attacks.run_suite(
-            rows, members, controls, schema, claim, split_is_random=split == "random", progress=progress
+            rows,
+            members,
+            controls,
+            schema,
+            claim,
+            split_is_random=split == "random",
+            rng=rng,
+            progress=progress,
         )
         found: dict[str, Any] = {"attacks": suite.as_json(), "evaluation": None}
         if controls is not None and min(len(rows), len(members), len(controls)) > 0:
-            judged = evaluation.evaluate(
-                rows, members, controls, schema, rng=np.random.default_rng(), progress=progress
-            )
+            judged = evaluation.evaluate(rows, members, controls, schema, rng=rng, progress=progress)
             found["evaluation"] = judged.as_json()
     return found, str(suite)
 
