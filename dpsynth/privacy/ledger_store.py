@@ -291,7 +291,7 @@ class MemoryStore:
 
 def _row(sequence: object, line: object, digest: object) -> Row:
     if not (isinstance(sequence, int) and isinstance(line, bytes) and isinstance(digest, bytes)):
-        raise VerifyError("V304", "a ledger row is not a ledger entry", "restore the newest backup")
+        raise VerifyError("V319", "a ledger row is not a ledger entry", "restore the newest backup")
     return Row(sequence, line, digest.decode("ascii", "replace"))
 
 
