@@ -409,9 +409,13 @@ class TestRun:
         with ledger.reserve("r", self.PLAN, PROMISE) as run:
             child = os.fork()
             if child == 0:
-                run.__exit__(None, None, None)
-                os._exit(0)
-            os.waitpid(child, 0)
+                status = 1
+                try:
+                    run.__exit__(None, None, None)
+                    status = 0
+                finally:
+                    os._exit(status)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
             for charge in self.PLAN:
                 run.charge(charge.purpose, charge.event)
         assert [entry.kind for entry in ledger.entries] == ["open", "reserve", "commit"]
@@ -477,10 +481,22 @@ class TestGrant:
                 Grant("g", GdpGrant(1.0)).charge("inner", event)
             assert code(refused) == "B219"
 
-    def test_an_ignored_repetition_would_be_seen(self) -> None:
-        run = Ledger.in_memory(PROMISE, ROW).reserve("r", [Charge("loop", ZcdpGrant(0.01))], PROMISE)
-        with pytest.raises(BudgetError):
-            run.grant("loop").charge("a", DiscreteGaussian(10.0, 1, 3))
+    @pytest.mark.parametrize("limit", [ZcdpGrant(0.01), GdpGrant(0.1415)], ids=["zcdp", "gdp"])
+    @pytest.mark.parametrize(
+        ("twice", "thrice"),
+        [
+            (DiscreteGaussian(10.0, 1, 2), DiscreteGaussian(10.0, 1, 3)),
+            (BoundedRange(0.195, 2), BoundedRange(0.195, 3)),
+        ],
+        ids=["gaussian", "choice"],
+    )
+    def test_an_ignored_repetition_would_be_seen(
+        self, limit: ZcdpGrant | GdpGrant, twice: Event, thrice: Event
+    ) -> None:
+        with pytest.raises(BudgetError) as refused:
+            Grant("loop", limit).charge("a", thrice)
+        assert code(refused) == "B216"
+        Grant("loop", limit).charge("a", twice)
 
     def test_a_grant_ends_with_its_stage(self) -> None:
         plan = [Charge("loop", ZcdpGrant(0.01)), Charge("end", DiscreteGaussian(50.0, 1))]

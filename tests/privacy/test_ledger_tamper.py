@@ -207,6 +207,13 @@ class TestChain:
         tamper(path, ("INSERT INTO entries VALUES (?, ?, ?)", (7, loose.decode(), digest(loose))))
         assert refused(path) == "V304"
 
+    def test_a_line_that_names_another_place(self, filled: Ledger, path: Path) -> None:
+        row = seal("block", {"model": "m", "why": "w"}, filled.entries[-1])
+        moved = row.line.replace(b'"sequence":7', b'"sequence":8')
+        assert moved != row.line
+        tamper(path, ("INSERT INTO entries VALUES (?, ?, ?)", (7, moved.decode(), digest(moved))))
+        assert refused(path) == "V303"
+
     def test_rows_of_other_types(self, filled: Ledger, path: Path) -> None:
         tamper(path, ("UPDATE entries SET line = 7 WHERE sequence = 1", ()))
         assert refused(path) == "V302"
