@@ -23,7 +23,9 @@ from dpsynth.schema import Schema
 from dpsynth.table import Source, Table, read_table
 
 MAX_CELLS = 30_000_000
-"""Limit for the cells of all tables that a mechanism may hold at once: some 32 bytes each."""
+"""Limit for the cells of all tables that a mechanism may hold at once."""
+CELL_BYTES = 32
+"""About what a cell needs: exact and noisy counts, an estimate, a potential."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,10 @@ class Plan:
     def chosen_noise(self) -> float | None:
         """The noise scale, in rows a cell, of each marginal that the data will choose."""
         return self.mechanism.chosen_noise(self.domain, self.cost, self.unit.rows_per_unit)
+
+    def memory(self) -> int:
+        """About how many bytes the tables of counts need at most, beside the encoded rows."""
+        return self.mechanism.cells(self.domain) * CELL_BYTES
 
     def expected_error(self, clique: Clique, rows: int) -> float | None:
         """The part that noise has in the error of a marginal, if it is measured in a table of `rows` rows: the expected
@@ -104,7 +110,7 @@ def _check_size(mechanism: Mechanism, domain: Domain, limit: float) -> None:
         )
         raise CapacityError(
             "C110",
-            f"{mechanism.name} may have to count {cells:.3g} cells, {cells * 32 / 2**30:.3g} GB; the widest columns "
+            f"{mechanism.name} may have to count {cells:.3g} cells, {cells * CELL_BYTES / 2**30:.3g} GB; the widest columns "
             f"are {wide} (limit {limit:.3g} cells)",
             "declare fewer cells or values for them, raise generator: {max_cells: ...}, or take method: independent",
         )

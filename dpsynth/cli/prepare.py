@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from dpsynth import draft, synthesis
+from dpsynth.budget import Budget
 from dpsynth.cli.common import Answer, Screen
 from dpsynth.cli.produce import ProjectFile
 from dpsynth.cli.words import plan_data, plan_text
@@ -16,6 +17,7 @@ from dpsynth.errors import DataError, UsageError
 from dpsynth.pipeline import settings_of
 from dpsynth.project import Project, json_schema
 from dpsynth.release import before_spending
+from dpsynth.synthesis import Plan
 from dpsynth.table import misfits, read_table
 
 
@@ -75,8 +77,12 @@ def check(
     """Is everything in order? Schema, promise, sizes; with data: does every row fit. Spends nothing."""
     spec = Project.load(project)
     budget = spec.run_budget()
-    found: dict[str, Any] = {"columns": len(spec.schema.columns), "cells": _cells(spec)}
-    lines = [f"schema: {len(spec.schema.columns)} columns, {len(spec.schema.domain)} of them modelled"]
+    planned = _planned(spec, spec.generator.method, budget)
+    found: dict[str, Any] = {"columns": len(spec.schema.columns), "memory_bytes": planned.memory()}
+    lines = [
+        f"schema: {len(spec.schema.columns)} columns, {len(spec.schema.domain)} of them modelled; "
+        f"memory for tables of counts: about {max(1, round(planned.memory() / 2**20)):,} MB"
+    ]
     lines.append(
         f"promise of this run: epsilon {budget.epsilon:g} at delta {budget.delta:g} for {synthesis.unit_of(spec.schema)}"
     )
@@ -120,17 +126,7 @@ def plan(
     spec = Project.load(project)
     methods = compare.split(",") if compare else [spec.generator.method]
     budgets = [spec.run_budget(value) for value in (_numbers(epsilon) if epsilon else [None])]
-    plans = [
-        synthesis.plan(
-            spec.schema,
-            method=method.strip(),
-            epsilon=budget.epsilon,
-            delta=budget.delta,
-            max_cells=spec.generator.max_cells,
-        )
-        for method in methods
-        for budget in budgets
-    ]
+    plans = [_planned(spec, method.strip(), budget) for method in methods for budget in budgets]
     return Answer(
         {"rows": rows, "plans": [plan_data(p, rows) for p in plans]},
         "\n\n".join(plan_text(p, rows) for p in plans),
@@ -144,5 +140,11 @@ def _numbers(text: str) -> list[float]:
         raise UsageError("U103", "--epsilon is no list of numbers", "write --epsilon 0.5,1,2") from None
 
 
-def _cells(spec: Project) -> int:
-    return sum(spec.schema.domain.sizes)
+def _planned(spec: Project, method: str, budget: Budget) -> Plan:
+    return synthesis.plan(
+        spec.schema,
+        method=method,
+        epsilon=budget.epsilon,
+        delta=budget.delta,
+        max_cells=spec.generator.max_cells,
+    )

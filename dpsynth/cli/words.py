@@ -100,6 +100,7 @@ def plan_data(plan: Plan, rows: int) -> dict[str, Any]:
             for clique in [*known, *pairs]
         ],
         "largest_table_cells": max(plan.domain.size(clique) for clique in [*known, *pairs]),
+        "memory_bytes": plan.memory(),
     }
 
 
@@ -110,6 +111,7 @@ def plan_text(plan: Plan, rows: int) -> str:
         f"{plan.method}: epsilon {certificate.epsilon:.4g} at delta {certificate.delta:g} for {plan.unit} "
         f"({certificate.accountant})",
         "charges: " + "; ".join(f"{times} x {purpose}" for purpose, times in counted.items()),
+        f"memory for tables of counts: about {max(1, round(plan.memory() / 2**20)):,} MB",
         f"error that the noise makes, as a share of {rows:,} rows (expected total variation):",
         *(_error_line(plan, clique, rows) for clique in plan.noise()),
     ]
