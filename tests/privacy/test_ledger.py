@@ -481,12 +481,12 @@ class TestGrant:
                 Grant("g", GdpGrant(1.0)).charge("inner", event)
             assert code(refused) == "B219"
 
-    @pytest.mark.parametrize("limit", [ZcdpGrant(0.01), GdpGrant(0.1415)], ids=["zcdp", "gdp"])
+    @pytest.mark.parametrize("limit", [ZcdpGrant(0.0141), GdpGrant(0.19)], ids=["zcdp", "gdp"])
     @pytest.mark.parametrize(
         ("twice", "thrice"),
         [
-            (DiscreteGaussian(10.0, 1, 2), DiscreteGaussian(10.0, 1, 3)),
-            (BoundedRange(0.195, 2), BoundedRange(0.195, 3)),
+            (DiscreteGaussian(8.5, 1, 2), DiscreteGaussian(8.5, 1, 3)),
+            (BoundedRange(0.21, 2), BoundedRange(0.21, 3)),
         ],
         ids=["gaussian", "choice"],
     )
