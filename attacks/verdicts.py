@@ -23,6 +23,9 @@ from attacks.threat import Claim, Game
 
 _TOO_MUCH_OVERLAP = 0.05  # of the held-out units
 
+WEAK_ABOVE = 0.005  # an adjusted p-value above it is called weak in words
+WEAK = " It may be chance: of 100 tables without any leak, 5 are told so."
+
 
 def nothing(
     problem: str, entity: str, claim: Claim | None, split_is_random: bool, warnings: tuple[str, ...]
@@ -122,6 +125,7 @@ class _Case:
         return (
             f"The table tells {self._people} of the training data from others: the attack '{worst.label}' "
             f"sees it (p = {worst.adjusted_p:.2g}, all attacks counted); {strength}. {self._against_claim()}"
+            f"{WEAK if worst.adjusted_p > WEAK_ABOVE else ''}"
         )
 
     def _against_claim(self) -> str:
