@@ -9,7 +9,7 @@ import known_leaks
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SCHEMA, Files, frame
+from attacked_files import SCHEMA, Files, frame
 
 import attacks
 from attacks import INCONCLUSIVE, LEAK, NO_EVIDENCE, VIOLATION
