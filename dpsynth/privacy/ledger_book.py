@@ -157,12 +157,15 @@ def charges_json(charges: tuple[Charge, ...]) -> list[dict[str, Any]]:
 def _opening(body: Mapping[str, Any]) -> Opening:
     if body["format"] != FORMAT or body["accountant"] != ACCOUNTANT:
         raise ValueError("a ledger of another format")
+    promise, slack = Budget(**body["promise"]), _share(body["slack"])
+    if not 0 < slack < promise.delta:
+        raise ValueError("the part of delta set aside is none")
     return Opening(
         ledger=str(body["ledger"]),
         dataset=str(body["dataset"]),
-        promise=Budget(**body["promise"]),
+        promise=promise,
         unit=Unit(**body["unit"]),
-        slack=_share(body["slack"]),
+        slack=slack,
         key_hash=str(body["key_sha256"]),
     )
 
