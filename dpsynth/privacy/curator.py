@@ -17,7 +17,7 @@ from dpsynth.engines.base import Counts, Engine
 from dpsynth.entropy import Stream
 from dpsynth.measurement import Measurement
 from dpsynth.privacy import noise, sensitivity
-from dpsynth.privacy.ledger import Account
+from dpsynth.privacy.ledger import Account, Run
 from dpsynth.privacy.merging import Merges, merge_counts, merged_domain
 
 Floats = NDArray[np.float64]
@@ -57,6 +57,13 @@ class Curator:
         if self._merges:
             raise ValueError("already coarsened: merge the original cells")
         return Curator(self._engine, self._account, self._stream, merges)
+
+    def within(self, purpose: str) -> Curator:
+        """The same door for an adaptive loop: its charges are chosen one by one, from answers so far, and must
+        fit the planned grant of this purpose. The next charge of the run closes it."""
+        if not isinstance(self._account, Run):
+            raise ValueError("a grant is opened in a run, not inside another grant")
+        return Curator(self._engine, self._account.grant(purpose), self._stream, self._merges)
 
     def measure(
         self, cliques: Sequence[Clique], cost: Cost, purpose: str, weights: Sequence[float] | None = None
