@@ -186,6 +186,13 @@ class TestChain:
         tamper(path, ("INSERT INTO entries VALUES (?, ?, ?)", (row.sequence, row.line.decode(), row.hash)))
         assert refused(path) == "V311"
 
+    @pytest.mark.parametrize("kind", ["commit", "reserve"])
+    def test_a_run_that_ends_or_begins_twice(self, filled: Ledger, path: Path, kind: str) -> None:
+        again = next(entry for entry in filled.entries if entry.kind == kind)
+        row = seal(kind, again.body, filled.entries[-1])
+        tamper(path, ("INSERT INTO entries VALUES (?, ?, ?)", (row.sequence, row.line.decode(), row.hash)))
+        assert refused(path) == "V311"
+
     def test_a_kind_from_the_future(
         self, filled: Ledger, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
