@@ -151,7 +151,7 @@ def audit_rows(
         (promised.epsilon, promised.delta),
         cliques=[m.clique for m in model.measurements],
         coin=holdout,
-        progress=lambda step, done: progress(f"attacking: {step}", done),
+        progress=lambda _, done: progress("attacking", done),
     )
     rows = digest(synthetic).hex()
     ledger.record_audit(model.id, suite.verdict, samples=1, rows_sha256=[rows])
@@ -164,7 +164,7 @@ def audit_rows(
         model.schema,
         target=target or None,
         rng=np.random.default_rng(),
-        progress=lambda step, done: progress(f"evaluating: {step}", done),
+        progress=lambda _, done: progress("evaluating", done),
     )
     return Audit(model.id, rows, suite.as_json(), found.as_json()), suite, found
 

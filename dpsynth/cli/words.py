@@ -40,7 +40,7 @@ def outcome_text(outcome: Outcome) -> str:
             f"epsilon {certificate.epsilon:.4g} at delta {certificate.delta:g} for {receipt.unit}\n"
             f"accountant: {certificate.accountant}; in the ledger: {outcome.remaining.words}",
         ),
-        ("Attacks", f"{outcome.suite.verdict}\n{outcome.suite.headline}"),
+        ("Attacks", f"{_verdict(outcome)}\n{outcome.suite.headline}"),
         ("Usefulness", usefulness(outcome)),
         (
             "Where to look",
@@ -52,6 +52,11 @@ def outcome_text(outcome: Outcome) -> str:
     ]
     notices = "".join(f"note: {notice}\n" for notice in outcome.notices)
     return notices + "\n".join(_section(title, body) for title, body in sections)
+
+
+def _verdict(outcome: Outcome) -> str:
+    within = outcome.suite.bound == "within"
+    return f"{outcome.suite.verdict}, within the promise" if within else outcome.suite.verdict
 
 
 def usefulness(outcome: Outcome) -> str:
