@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from dpsynth.budget import Budget, Cost
@@ -13,7 +14,7 @@ from dpsynth.encoding import Encoding
 from dpsynth.errors import BudgetError, CapacityError, SchemaError, UsageError
 from dpsynth.mechanisms import METHODS, Mechanism
 from dpsynth.model import FittedModel
-from dpsynth.pgm import fit as estimate
+from dpsynth.pgm import fit as estimation
 from dpsynth.privacy.accounting import Certificate, calibrate, certify
 from dpsynth.privacy.events import Charge, Event
 from dpsynth.privacy.intake import Intake, take_in
@@ -39,6 +40,7 @@ class Plan:
     cost: Cost
     charges: tuple[Charge, ...]
     certificate: Certificate
+    max_cells: float = MAX_CELLS
 
     @property
     def mechanism(self) -> Mechanism:
@@ -94,7 +96,7 @@ def plan(
     cost = calibrate(events, budget)
     charges = mechanism.plan(domain, cost, unit.rows_per_unit)
     certificate = certify([charge.event for charge in charges], budget.delta)
-    return Plan(method, domain, unit, budget, cost, charges, certificate)
+    return Plan(method, domain, unit, budget, cost, charges, certificate, max_cells)
 
 
 def _check_size(mechanism: Mechanism, domain: Domain, limit: float) -> None:
@@ -159,6 +161,8 @@ def fit_reserved(
         rows_per_unit=preview.unit.rows_per_unit,
         holdout=holdout,
     )
+    # What the plan admitted must not be refused once it is paid: twice, for what a tree's messages need.
+    estimate = partial(estimation, max_cells=2 * preview.max_cells)
     progress("measuring", 0.0)
     measurements = preview.mechanism.measure(intake.curator(run), preview.cost, estimate)
     progress("fitting", 0.0)

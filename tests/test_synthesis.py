@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from dpsynth.budget import Cost
 from dpsynth.entropy import Stream
 from dpsynth.privacy.intake import take_in
 from dpsynth.progress import Cancelled
-from dpsynth.synthesis import unit_keys, unit_of
+from dpsynth.synthesis import fit_reserved, unit_keys, unit_of
 from dpsynth.table import read_table
 
 
@@ -176,3 +177,23 @@ def test_the_planned_error_comes_true() -> None:
         errors.append(np.abs(measured.values - exact).sum() / (2 * len(ages)))
     assert np.mean(errors) == pytest.approx(planned, rel=0.2)
     assert np.mean(errors) != pytest.approx(planned / 2, rel=0.2)
+
+
+def test_what_a_plan_admits_is_not_refused_once_it_is_paid() -> None:
+    """The plan's own limit reaches the estimation: the tightest one that is admitted fits, a smaller one is seen."""
+    wide = {"type": "integer", "min": 0, "max": 199, "cells": 200}
+    schema = Schema.model_validate({"columns": {"a": wide, "b": wide}})
+    frame = pd.DataFrame({"a": np.arange(500) % 200, "b": np.arange(500) % 200})
+    table = read_table(frame, schema)
+    limit = 200 * 200 + 400
+    preview = dpsynth.plan(schema, method="mst", epsilon=1.0, delta=1e-6, max_cells=limit)
+    with pytest.raises(dpsynth.CapacityError):
+        dpsynth.plan(schema, method="mst", epsilon=1.0, delta=1e-6, max_cells=limit - 1)
+    for plan, fits in ((preview, True), (replace(preview, max_cells=limit / 4), False)):
+        account = Ledger.in_memory(preview.budget, preview.unit)
+        with account.reserve("test", plan.charges, plan.budget) as run:
+            if fits:
+                fit_reserved(table, plan, run, holdout=0.0)
+            else:
+                with pytest.raises(dpsynth.CapacityError):
+                    fit_reserved(table, plan, run, holdout=0.0)

@@ -63,6 +63,11 @@ class Plan:
     cells: int
     largest: int
 
+    @property
+    def room(self) -> int:
+        """Cells to hold against a limit: what is allocated, or an eighth of the largest step."""
+        return max(self.cells, self.largest // 8)
+
     def size(self, scope: Iterable[int]) -> int:
         return math.prod(self.sizes[v] for v in scope)
 

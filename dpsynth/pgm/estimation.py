@@ -107,7 +107,7 @@ def fit_with_report(
 
 def check_capacity(plan: Plan, max_cells: float) -> None:
     """Refuse before anything is allocated."""
-    cells = max(plan.cells, plan.largest // 8)
+    cells = plan.room
     if cells > max_cells:
         raise CapacityError(
             "C101",

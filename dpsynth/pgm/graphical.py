@@ -103,7 +103,7 @@ class GraphicalModel:
 
     def _outside(self, clique: Clique) -> Floats:
         plan = plan_for(self.domain, self.cliques, keep=clique)
-        cells = max(plan.cells, plan.largest // 8)
+        cells = plan.room
         if cells > MAX_QUERY_CELLS:
             raise CapacityError(
                 "C102",
