@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,22 +119,46 @@ def run_release(
         schema, method=method, epsilon=epsilon, delta=delta, ledger=ledger, max_cells=settings.max_cells
     )
     require_room(folder)
-    with ledger.reserve(
-        f"release {method}", preview.charges, preview.budget, fingerprint=digest(table), unit=preview.unit
-    ) as account:
-        model, intake = fit_reserved(table, preview, account, holdout=settings.holdout, progress=progress)
-        kept.keep(model, held_out(table, intake, settings.holdout))
+    fitted = _paid_fit(table, preview, f"release {method}", ledger, settings, kept.keep, progress)
     made = _released(
-        model, table, intake, preview, kept, ledger=ledger, out=folder, settings=settings, progress=progress
+        fitted, table, preview, kept, ledger=ledger, out=folder, settings=settings, progress=progress
     )
     kept.remove()
-    return replace(made, notices=tuple(notice.text for notice in account.notices))
+    return replace(made, notices=fitted.notices)
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """A paid model with what is private about its fit: the intake, and in words who was held out."""
+
+    model: FittedModel
+    intake: Intake
+    held_out: dict[str, Any]
+    notices: tuple[str, ...]
+
+
+def _paid_fit(
+    table: Table,
+    preview: Plan,
+    purpose: str,
+    ledger: Ledger,
+    settings: Settings,
+    keep: Callable[[FittedModel, dict[str, Any]], None],
+    progress: Progress,
+) -> _Fitted:
+    """Reserve, fit, and `keep` the model on disk before the run is committed."""
+    with ledger.reserve(
+        purpose, preview.charges, preview.budget, fingerprint=digest(table), unit=preview.unit
+    ) as account:
+        model, intake = fit_reserved(table, preview, account, holdout=settings.holdout, progress=progress)
+        note = held_out(table, intake, settings.holdout)
+        keep(model, note)
+    return _Fitted(model, intake, note, tuple(notice.text for notice in account.notices))
 
 
 def _released(
-    model: FittedModel,
+    fitted: _Fitted,
     table: Table,
-    intake: Intake,
     preview: Plan,
     kept: UnfinishedRun,
     *,
@@ -142,8 +168,9 @@ def _released(
     progress: Progress,
 ) -> Outcome:
     """Sample, audit, bundle: what can be done again, at no charge, when it fails."""
+    model = fitted.model
     synthetic = _sample(model, settings)
-    private = Private.of(table, intake)
+    private = Private.of(table, fitted.intake)
     audit, suite, found = audit_rows(
         model,
         synthetic,
@@ -157,7 +184,7 @@ def _released(
     progress("writing the bundle", 0.0)
     further: dict[str, object] = {
         "run.json": _configuration(preview, settings, private),
-        "holdout.json": held_out(table, intake, settings.holdout),
+        "holdout.json": fitted.held_out,
     }
     verification = release_rows(
         model, synthetic, audit, ledger=ledger, out=out, settings=settings, further=further
@@ -188,12 +215,9 @@ def fit_held_out(
         max_cells=settings.max_cells,
     )
     require_room(out)
-    with ledger.reserve(
-        f"fit {method}", preview.charges, preview.budget, fingerprint=digest(table), unit=preview.unit
-    ) as account:
-        model, intake = fit_reserved(table, preview, account, holdout=settings.holdout, progress=progress)
-        keep(model, held_out(table, intake, settings.holdout), out)
-    return model
+    return _paid_fit(
+        table, preview, f"fit {method}", ledger, settings, partial(keep, folder=out), progress
+    ).model
 
 
 def release_rows(

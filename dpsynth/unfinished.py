@@ -56,10 +56,7 @@ class UnfinishedRun:
 
     def note(self, name: str, content: Mapping[str, Any]) -> None:
         """A further private file, as JSON."""
-        path = self.folder / name
-        with translated(path):
-            path.touch(mode=0o600)
-            path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+        write_private(self.folder / name, content)
 
     def remove(self) -> None:
         """The run has finished well."""
@@ -81,15 +78,20 @@ def require_room(folder: Path) -> None:
 def keep(model: FittedModel, held_out: Mapping[str, Any], folder: Path) -> None:
     """The model (released facts) in `folder`; beside it, private, who was held out of its fit. Both or neither."""
     side = holdout_file(folder)
-    with translated(side):
-        side.parent.mkdir(parents=True, exist_ok=True)
-        side.touch(mode=0o600)
-        side.write_text(json.dumps(held_out), encoding="utf-8")
+    write_private(side, held_out)
     try:
         model.save(folder)
     except BaseException:
         side.unlink()
         raise
+
+
+def write_private(path: Path, content: Mapping[str, Any]) -> None:
+    """JSON that only the operator may read. UsageError or CapacityError when it cannot be written."""
+    with translated(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +16,7 @@ from dpsynth.errors import AuditError, UsageError
 from dpsynth.project import Project
 from dpsynth.schema import Schema
 from dpsynth.table import read_table
-from dpsynth.unfinished import load_held_out, require_room, translated
+from dpsynth.unfinished import load_held_out, require_room, write_private
 
 FOUND = AuditError.exit_code
 
@@ -71,9 +70,7 @@ def audit(
         tables, rng = (synthetic, train, holdout), np.random.default_rng(seed)
         found, text = _audit_table(screen, tables, Schema.load(schema), _claim(epsilon, delta), split, rng)
     if out is not None:
-        with translated(out):
-            out.touch(mode=0o600)
-            out.write_text(json.dumps(found, ensure_ascii=False), encoding="utf-8")
+        write_private(out, found)
     verdict = found["attacks"]["verdict"]
     return Answer({"verdict": verdict, **found}, text, FOUND if verdict == attacks.VIOLATION else 0)
 
