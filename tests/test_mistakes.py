@@ -23,6 +23,7 @@ from example import PROJECT, SECRET, small_table
 from typer.testing import CliRunner, Result
 
 from dpsynth.cli.app import app
+from dpsynth.cli.interrupts import keep_interrupts
 from dpsynth.privacy.ledger import Ledger
 
 RUNNER = CliRunner()
@@ -263,6 +264,7 @@ FORK.set_forkserver_preload(
 def _run(project: str, out: str, answers: Any) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    keep_interrupts()
     answers.put("ready")
     result = dpsynth("run", project, "-o", out)
     answers.put((result.exit_code, result.output))
@@ -333,6 +335,31 @@ def test_stopped_at_any_moment(how: signal.Signals, tmp_path: Path, duration: fl
     again = project.parent / "again"
     assert dpsynth("run", project, "-o", again).exit_code == 0
     assert dpsynth("verify", again).exit_code == 0
+
+
+class _InterruptedWhenDropped:
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+def _swallow(answers: Any) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    keep_interrupts()
+    try:
+        _InterruptedWhenDropped()
+        time.sleep(30)
+    except KeyboardInterrupt:
+        answers.put("interrupted")
+    else:
+        answers.put("lost")
+
+
+def test_an_interrupt_that_python_cannot_raise_is_not_lost() -> None:
+    answers = FORK.Queue()
+    process = FORK.Process(target=_swallow, args=(answers,))
+    process.start()
+    assert answers.get(timeout=60) == "interrupted"
+    process.join()
 
 
 def test_the_next_run_works_after_a_kill(quick: Path) -> None:

@@ -12,7 +12,9 @@ def main() -> None:
     try:
         # Loading takes seconds, in which an impatient user may press Ctrl-C: no traceback then either.
         from dpsynth.cli.app import app
+        from dpsynth.cli.interrupts import keep_interrupts
 
+        keep_interrupts()
         app()
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; nothing was started\n")
