@@ -15,6 +15,7 @@ from dpsynth import evaluation, release
 from dpsynth.auditing import Audit, Private, audit_rows, digest, held_out, require_enough, require_releasable
 from dpsynth.budget import Budget
 from dpsynth.errors import UsageError
+from dpsynth.mechanisms import MAX_CELLS
 from dpsynth.model import FittedModel, require_rows
 from dpsynth.privacy.intake import Intake
 from dpsynth.privacy.ledger import Ledger
@@ -22,9 +23,10 @@ from dpsynth.privacy.ledger_filter import Remaining
 from dpsynth.progress import Progress, silent
 from dpsynth.project import Project
 from dpsynth.schema import Schema
-from dpsynth.synthesis import MAX_CELLS, Plan, fit_reserved, plan, unit_of
+from dpsynth.synthesis import COUNT_CELLS, Plan, fit_reserved, plan, unit_of
 from dpsynth.table import Source, Table, read_table
 from dpsynth.unfinished import UnfinishedRun, keep, require_room
+from dpsynth.workload import Workload
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,16 @@ class Settings:
     `holdout`: the probability with which each unit's secret coin keeps it out of training, so that the attacks
     have controls. `rows`: synthetic rows to write; None takes the released (noisy) number. `target`: the column
     that utility is judged by, a column name or several. `form`: file form of the synthetic table.
-    `max_cells`: a method that might have to count more cells at once is refused.
+    `workload`: what the method aims at. `max_cells`: how large a model may grow whose cliques the data chooses;
+    `count_cells`: a method that might have to count more cells at once is refused.
     """
 
     holdout: float = 0.1
     rows: int | None = None
     target: tuple[str, ...] = ()
+    workload: Workload = field(default_factory=Workload)
     max_cells: float = MAX_CELLS
+    count_cells: float = COUNT_CELLS
     form: str = "csv"
     human: release.ReleaseFields = field(default_factory=release.ReleaseFields)
 
@@ -115,8 +120,8 @@ def run_release(
     table = read_table(data, schema)
     require_enough(table, settings.holdout)
     require_rows(settings.rows or 0, len(schema.domain))
-    preview = plan(
-        schema, method=method, epsilon=epsilon, delta=delta, ledger=ledger, max_cells=settings.max_cells
+    preview = _plan(
+        schema, method, Budget(epsilon, ledger.promise.delta if delta is None else delta), ledger, settings
     )
     require_room(folder)
     fitted = _paid_fit(table, preview, f"release {method}", ledger, settings, kept.keep, progress)
@@ -135,6 +140,19 @@ class _Fitted:
     intake: Intake
     held_out: dict[str, Any]
     notices: tuple[str, ...]
+
+
+def _plan(schema: Schema, method: str, budget: Budget, ledger: Ledger, settings: Settings) -> Plan:
+    return plan(
+        schema,
+        method=method,
+        epsilon=budget.epsilon,
+        delta=budget.delta,
+        ledger=ledger,
+        workload=settings.workload,
+        max_cells=settings.max_cells,
+        count_cells=settings.count_cells,
+    )
 
 
 def _paid_fit(
@@ -206,14 +224,7 @@ def fit_held_out(
 ) -> FittedModel:
     """A model in the new folder `out`, and beside it, private, who was held out, so that it can be audited later."""
     table = read_table(data, schema)
-    preview = plan(
-        schema,
-        method=method,
-        epsilon=budget.epsilon,
-        delta=budget.delta,
-        ledger=ledger,
-        max_cells=settings.max_cells,
-    )
+    preview = _plan(schema, method, budget, ledger, settings)
     require_room(out)
     return _paid_fit(
         table, preview, f"fit {method}", ledger, settings, partial(keep, folder=out), progress
@@ -274,7 +285,9 @@ def settings_of(project: Project) -> Settings:
         holdout=project.audit.holdout,
         rows=project.generator.rows,
         target=(target,) if target else (),
+        workload=project.generator.workload.workload,
         max_cells=project.generator.max_cells,
+        count_cells=project.generator.count_cells,
         form="parquet" if project.data_path.suffix in {".parquet", ".pq"} else "csv",
         human=release.ReleaseFields(
             purpose=spec.purpose or "",

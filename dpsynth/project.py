@@ -17,6 +17,7 @@ from dpsynth.columns import Column
 from dpsynth.declared import Declared, Fault, Finite, Text, Whole, validate
 from dpsynth.errors import SchemaError
 from dpsynth.schema import DataSpec, Schema, as_mapping, build, read_text
+from dpsynth.workload import Workload
 
 Method = Literal["independent", "privbayes", "mst", "tree", "aim", "network", "gan"]
 HUMAN_FIELDS = ("purpose", "recipient", "lawful_basis", "prohibited_uses", "contact")
@@ -55,7 +56,7 @@ class BudgetSpec(Declared):
     promise: PromiseSpec | None = None
 
 
-class Workload(Declared):
+class WorkloadSpec(Declared):
     """What the synthetic rows are for."""
 
     target: Text | None = None
@@ -71,14 +72,20 @@ class Workload(Declared):
             )
         return value
 
+    @property
+    def workload(self) -> Workload:
+        return Workload(self.target, None if self.pairs == "all" else self.pairs)
+
 
 class GeneratorSpec(Declared):
-    """`rows` is how many synthetic rows to draw: a declared number, never that of the data."""
+    """`max_cells`: how large a model may grow whose cliques the data chooses; `count_cells`: how many cells may have to
+    be counted at once; `rows`: how many synthetic rows to draw, a declared number, never that of the data."""
 
     method: Method = "mst"
-    max_cells: Annotated[Finite, Field(ge=100, le=1e9)] = 3.0e7
+    max_cells: Annotated[Finite, Field(ge=100, le=1e9)] = 5.0e6
+    count_cells: Annotated[Finite, Field(ge=100, le=1e9)] = 3.0e7
     rows: Annotated[Whole, Field(ge=1, le=1_000_000_000)] | None = None
-    workload: Workload = Workload()
+    workload: WorkloadSpec = WorkloadSpec()
 
 
 class AuditSpec(Declared):
@@ -132,7 +139,7 @@ class ProjectFile(Declared):
         return self
 
 
-def _workload_names(workload: Workload) -> list[str]:
+def _workload_names(workload: WorkloadSpec) -> list[str]:
     pairs = [] if workload.pairs == "all" else [name for pair in workload.pairs for name in pair]
     return [*pairs, workload.target] if workload.target else pairs
 

@@ -12,7 +12,7 @@ from dpsynth.budget import Budget, Cost
 from dpsynth.domain import Clique, Domain
 from dpsynth.encoding import Encoding
 from dpsynth.errors import BudgetError, CapacityError, SchemaError, UsageError
-from dpsynth.mechanisms import METHODS, Mechanism
+from dpsynth.mechanisms import MAX_CELLS, METHODS, Mechanism, Task
 from dpsynth.model import FittedModel
 from dpsynth.pgm import fit as estimation
 from dpsynth.privacy.accounting import Certificate, calibrate, certify
@@ -22,9 +22,10 @@ from dpsynth.privacy.ledger import Ledger, Run, Unit
 from dpsynth.progress import Progress, silent
 from dpsynth.schema import Schema
 from dpsynth.table import Source, Table, read_table
+from dpsynth.workload import Workload
 
-MAX_CELLS = 30_000_000
-"""Limit for the cells of all tables that a mechanism may hold at once."""
+COUNT_CELLS = 30_000_000
+"""Limit for the cells of all tables that a mechanism may have to count at once."""
 CELL_BYTES = 32
 """About what a cell needs: exact and noisy counts, an estimate, a potential."""
 
@@ -34,13 +35,17 @@ class Plan:
     """A run, fixed before the first row is read: what will be asked, with how much noise, at which price."""
 
     method: str
-    domain: Domain
+    task: Task
     unit: Unit
     budget: Budget
     cost: Cost
     charges: tuple[Charge, ...]
     certificate: Certificate
-    max_cells: float = MAX_CELLS
+    count_cells: float = COUNT_CELLS
+
+    @property
+    def domain(self) -> Domain:
+        return self.task.domain
 
     @property
     def mechanism(self) -> Mechanism:
@@ -48,15 +53,15 @@ class Plan:
 
     def noise(self) -> dict[Clique, float]:
         """The noise scale, in rows a cell, of each marginal that is measured whatever the data."""
-        return self.mechanism.noise(self.domain, self.cost, self.unit.rows_per_unit)
+        return self.mechanism.noise(self.task, self.cost)
 
     def chosen_noise(self) -> float | None:
         """The noise scale, in rows a cell, of each marginal that the data will choose."""
-        return self.mechanism.chosen_noise(self.domain, self.cost, self.unit.rows_per_unit)
+        return self.mechanism.chosen_noise(self.task, self.cost)
 
     def memory(self) -> int:
         """About how many bytes the tables of counts need at most, beside the encoded rows."""
-        return self.mechanism.cells(self.domain) * CELL_BYTES
+        return self.mechanism.cells(self.task) * CELL_BYTES
 
     def expected_error(self, clique: Clique, rows: int) -> float | None:
         """The part that noise has in the error of a marginal, if it is measured in a table of `rows` rows: the expected
@@ -74,38 +79,43 @@ def plan(
     epsilon: float,
     delta: float | None = None,
     ledger: Ledger | None = None,
+    workload: Workload | None = None,
     max_cells: float = MAX_CELLS,
+    count_cells: float = COUNT_CELLS,
 ) -> Plan:
     """The largest run of `method` that keeps (epsilon, delta) and fits the ledger. Reads nothing, costs nothing.
 
-    `delta` defaults to the ledger's. Raises UsageError for an unknown method, SchemaError for a schema that
-    cannot be modelled, CapacityError for one too large to be counted, BudgetError for a promise that no run can
-    keep or the ledger cannot hold.
+    `delta` defaults to the ledger's. `workload`: what the rows are for. `max_cells` limits a model that grows
+    with what the data shows, `count_cells` all tables that may have to be counted at once.
+
+    Raises UsageError for an unknown method, SchemaError for a schema that cannot be modelled, CapacityError for one
+    too large to be counted, BudgetError for a promise that no run can keep or the ledger cannot hold.
     """
     if method not in METHODS:
         raise UsageError("U130", f"there is no method {method!r}", f"choose one of {', '.join(METHODS)}")
     budget = Budget(epsilon, _delta(delta, ledger))
     unit = unit_of(schema)
-    domain = Encoding(schema).domain
+    task = Task(Encoding(schema).domain, unit.rows_per_unit, workload or Workload(), max_cells)
     mechanism = METHODS[method]
-    _check_size(mechanism, domain, max_cells)
+    _check_size(mechanism, task, count_cells)
 
     def events(cost: Cost) -> list[Event]:
-        return [charge.event for charge in mechanism.plan(domain, cost, unit.rows_per_unit)]
+        return [charge.event for charge in mechanism.plan(task, cost)]
 
     cost = calibrate(events, budget)
-    charges = mechanism.plan(domain, cost, unit.rows_per_unit)
+    charges = mechanism.plan(task, cost)
     certificate = certify([charge.event for charge in charges], budget.delta)
-    return Plan(method, domain, unit, budget, cost, charges, certificate, max_cells)
+    return Plan(method, task, unit, budget, cost, charges, certificate, count_cells)
 
 
-def _check_size(mechanism: Mechanism, domain: Domain, limit: float) -> None:
+def _check_size(mechanism: Mechanism, task: Task, limit: float) -> None:
     """Before anything is spent: a run that dies for want of memory has spent its budget."""
+    domain = task.domain
     if not len(domain):
         raise SchemaError(
             "S150", "no column is modelled", "ids and dropped columns make no table: declare another"
         )
-    cells = mechanism.cells(domain)
+    cells = mechanism.cells(task)
     if cells > limit:
         wide = ", ".join(
             f"'{a}' ({domain[a]:,})" for a in sorted(domain.attributes, key=lambda a: -domain[a])[:3]
@@ -114,7 +124,7 @@ def _check_size(mechanism: Mechanism, domain: Domain, limit: float) -> None:
             "C110",
             f"{mechanism.name} may have to count {cells:.3g} cells, {cells * CELL_BYTES / 2**30:.3g} GB; the widest columns "
             f"are {wide} (limit {limit:.3g} cells)",
-            "declare fewer cells or values for them, raise generator: {max_cells: ...}, or take method: independent",
+            "declare fewer cells or values for them, raise generator: {count_cells: ...}, or take method: independent",
         )
 
 
@@ -126,18 +136,31 @@ def fit(
     epsilon: float,
     delta: float | None = None,
     ledger: Ledger | None = None,
+    workload: Workload | None = None,
+    max_cells: float = MAX_CELLS,
+    count_cells: float = COUNT_CELLS,
     progress: Progress = silent,
 ) -> FittedModel:
     """Fit a model of `data` under (epsilon, delta)-differential privacy for each unit of the schema.
 
     `data` is a path (csv, parquet), a pandas frame or an Arrow table. The table is read and checked first,
     which releases nothing; then the whole cost is reserved in the ledger; then the rows are counted through the
-    curator. Without a ledger the account lives in memory and the model can never be released.
+    curator. Without a ledger the account lives in memory and the model can never be released. The other arguments
+    are those of `plan`.
 
     Raises SchemaError, DataError (nothing was spent), BudgetError (nothing was spent), CapacityError.
     """
     table = read_table(data, schema)
-    preview = plan(schema, method=method, epsilon=epsilon, delta=delta, ledger=ledger)
+    preview = plan(
+        schema,
+        method=method,
+        epsilon=epsilon,
+        delta=delta,
+        ledger=ledger,
+        workload=workload,
+        max_cells=max_cells,
+        count_cells=count_cells,
+    )
     account = ledger if ledger is not None else Ledger.in_memory(preview.budget, preview.unit)
     with account.reserve(f"fit {method}", preview.charges, preview.budget, unit=preview.unit) as run:
         model, _ = fit_reserved(table, preview, run, holdout=0.0, progress=progress)
@@ -162,16 +185,14 @@ def fit_reserved(
         holdout=holdout,
     )
     # What the plan admitted must not be refused once it is paid: twice, for what a tree's messages need.
-    estimate = partial(estimation, max_cells=2 * preview.max_cells)
+    estimate = partial(estimation, max_cells=2 * preview.count_cells, progress=progress)
     progress("measuring", 0.0)
-    measurements = preview.mechanism.measure(intake.curator(run), preview.cost, estimate)
-    progress("fitting", 0.0)
-    generator = estimate(preview.domain, measurements)
-    progress("fitting", 1.0)
+    found = preview.mechanism.measure(intake.curator(run), preview.task, preview.cost, estimate, progress)
+    progress("measuring", 1.0)
     receipt = run.receipt()
     if receipt.unit != preview.unit:
         raise ValueError("the reservation's unit is not the plan's: reserve(..., unit=plan.unit)")
-    return FittedModel.of(table.schema, generator, preview.method, measurements, receipt), intake
+    return FittedModel.of(table.schema, found.generator, preview.method, found.measurements, receipt), intake
 
 
 def load(path: str | Path) -> FittedModel:

@@ -30,7 +30,7 @@ LAYERS = [
     {"project"},
     {"schema"},
     {"columns", "declared", "grid", "strict_yaml"},
-    {"domain", "records", "measurement", "budget", "entropy", "errors", "progress", "versions"},
+    {"domain", "records", "measurement", "workload", "budget", "entropy", "errors", "progress", "versions"},
 ]
 RANK = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
 

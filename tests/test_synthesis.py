@@ -17,6 +17,7 @@ import dpsynth
 from dpsynth import Budget, BudgetError, Ledger, Schema, Synthesizer, UsageError
 from dpsynth.budget import Cost
 from dpsynth.entropy import Stream
+from dpsynth.pgm import fit as estimation
 from dpsynth.privacy.intake import take_in
 from dpsynth.progress import Cancelled
 from dpsynth.synthesis import fit_reserved, unit_keys, unit_of
@@ -72,7 +73,7 @@ def test_seeded_noise_taints_the_run(schema: Schema, ledger: Ledger) -> None:
         taken = take_in(
             Encoding(schema).encode(table), unit_keys(table), rows_per_unit=2, holdout=0.1, stream=stream
         )
-        preview.mechanism.measure(taken.curator(run), preview.cost, None)  # type: ignore[arg-type]
+        preview.mechanism.measure(taken.curator(run), preview.task, preview.cost, estimation)
     assert not run.receipt().releasable
 
 
@@ -186,10 +187,10 @@ def test_what_a_plan_admits_is_not_refused_once_it_is_paid() -> None:
     frame = pd.DataFrame({"a": np.arange(500) % 200, "b": np.arange(500) % 200})
     table = read_table(frame, schema)
     limit = 200 * 200 + 400
-    preview = dpsynth.plan(schema, method="mst", epsilon=1.0, delta=1e-6, max_cells=limit)
+    preview = dpsynth.plan(schema, method="mst", epsilon=1.0, delta=1e-6, count_cells=limit)
     with pytest.raises(dpsynth.CapacityError):
-        dpsynth.plan(schema, method="mst", epsilon=1.0, delta=1e-6, max_cells=limit - 1)
-    for plan, fits in ((preview, True), (replace(preview, max_cells=limit / 4), False)):
+        dpsynth.plan(schema, method="mst", epsilon=1.0, delta=1e-6, count_cells=limit - 1)
+    for plan, fits in ((preview, True), (replace(preview, count_cells=limit / 4), False)):
         account = Ledger.in_memory(preview.budget, preview.unit)
         with account.reserve("test", plan.charges, plan.budget) as run:
             if fits:

@@ -146,5 +146,7 @@ def _planned(spec: Project, method: str, budget: Budget) -> Plan:
         method=method,
         epsilon=budget.epsilon,
         delta=budget.delta,
+        workload=spec.generator.workload.workload,
         max_cells=spec.generator.max_cells,
+        count_cells=spec.generator.count_cells,
     )

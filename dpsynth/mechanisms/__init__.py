@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from dpsynth.mechanisms.base import Fit, Mechanism
+from dpsynth.mechanisms.base import MAX_CELLS, Fit, Found, Mechanism, Task
 from dpsynth.mechanisms.independent import Independent
 from dpsynth.mechanisms.mst import Mst
 
 METHODS: Mapping[str, Mechanism] = {mechanism.name: mechanism for mechanism in (Independent(), Mst())}
 
-__all__ = ["METHODS", "Fit", "Mechanism"]
+__all__ = ["MAX_CELLS", "METHODS", "Fit", "Found", "Mechanism", "Task"]

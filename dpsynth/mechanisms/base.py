@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 from dpsynth.budget import Cost
@@ -11,36 +12,71 @@ from dpsynth.measurement import Measurement
 from dpsynth.pgm import GraphicalModel
 from dpsynth.privacy.curator import Curator
 from dpsynth.privacy.events import Charge
+from dpsynth.progress import Progress, silent
+from dpsynth.workload import Workload
 
-Fit = Callable[[Domain, Sequence[Measurement]], GraphicalModel]
-"""Noisy marginals -> a distribution (post-processing)."""
+MAX_CELLS = 5e6
+"""Default limit for the cells of a model that grows with the data's structure."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be modelled, all of it public.
+
+    `rows_per_unit`: the bound that the engine enforces. `max_cells`: how large a model may grow whose cliques
+    are chosen from the data.
+    """
+
+    domain: Domain
+    rows_per_unit: int = 1
+    workload: Workload = field(default_factory=Workload)
+    max_cells: float = MAX_CELLS
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a mechanism released: the measurements, and the distribution that explains them (post-processing)."""
+
+    measurements: tuple[Measurement, ...]
+    generator: GraphicalModel
+
+
+class Fit(Protocol):
+    """Noisy marginals -> a distribution (post-processing); `start` is an earlier model to begin from."""
+
+    def __call__(
+        self, domain: Domain, measurements: Sequence[Measurement], *, start: GraphicalModel | None = None
+    ) -> GraphicalModel: ...
 
 
 class Mechanism(Protocol):
     """A way to choose marginals; its name in a project is a *method*.
 
     `plan` and `measure` share the code that prices and splits the cost: `measure` charges exactly the planned
-    events, in order, whatever the data. All noise scales are fixed by the plan.
+    events, in order, whatever the data. All noise scales are fixed by the plan, or chosen inside a planned grant.
     """
 
     name: ClassVar[str]
 
-    def plan(self, domain: Domain, cost: Cost, rows_per_unit: int) -> tuple[Charge, ...]:
+    def plan(self, task: Task, cost: Cost) -> tuple[Charge, ...]:
         """What will be charged. Reads no data."""
         ...
 
-    def cells(self, domain: Domain) -> int:
+    def cells(self, task: Task) -> int:
         """Cells of all tables that may have to be held at once, whatever the data. Reads no data."""
         ...
 
-    def noise(self, domain: Domain, cost: Cost, rows_per_unit: int) -> dict[Clique, float]:
+    def noise(self, task: Task, cost: Cost) -> dict[Clique, float]:
         """The noise scale (rows) of each marginal that is measured whatever the data. Reads no data."""
         ...
 
-    def chosen_noise(self, domain: Domain, cost: Cost, rows_per_unit: int) -> float | None:
-        """The noise scale (rows) of every marginal that is chosen from the data; None when none is."""
+    def chosen_noise(self, task: Task, cost: Cost) -> float | None:
+        """The noise scale (rows) of every marginal that is chosen from the data; None when none is, or when
+        the data decides the noise too."""
         ...
 
-    def measure(self, curator: Curator, cost: Cost, fit: Fit) -> list[Measurement]:
-        """Ask the curator; what comes back is released."""
+    def measure(
+        self, curator: Curator, task: Task, cost: Cost, fit: Fit, progress: Progress = silent
+    ) -> Found:
+        """Ask the curator; what comes back is released. `progress` may raise to stop."""
         ...

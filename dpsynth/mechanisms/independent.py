@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 from dpsynth.budget import Cost
-from dpsynth.domain import Clique, Domain
-from dpsynth.measurement import Measurement
+from dpsynth.domain import Clique
 from dpsynth.mechanisms import oneway
-from dpsynth.mechanisms.base import Fit
+from dpsynth.mechanisms.base import Fit, Found, Task
 from dpsynth.privacy.curator import Curator
 from dpsynth.privacy.events import Charge
+from dpsynth.progress import Progress, silent
 
 
 class Independent:
@@ -18,18 +18,21 @@ class Independent:
 
     name: ClassVar[str] = "independent"
 
-    def plan(self, domain: Domain, cost: Cost, rows_per_unit: int) -> tuple[Charge, ...]:
+    def plan(self, task: Task, cost: Cost) -> tuple[Charge, ...]:
         """One charge."""
-        return (oneway.charge(domain, cost, rows_per_unit),)
+        return (oneway.charge(task.domain, cost, task.rows_per_unit),)
 
-    def cells(self, domain: Domain) -> int:
-        return sum(domain.sizes)
+    def cells(self, task: Task) -> int:
+        return sum(task.domain.sizes)
 
-    def noise(self, domain: Domain, cost: Cost, rows_per_unit: int) -> dict[Clique, float]:
-        return oneway.noise(domain, cost, rows_per_unit)
+    def noise(self, task: Task, cost: Cost) -> dict[Clique, float]:
+        return oneway.noise(task.domain, cost, task.rows_per_unit)
 
-    def chosen_noise(self, domain: Domain, cost: Cost, rows_per_unit: int) -> float | None:
+    def chosen_noise(self, task: Task, cost: Cost) -> float | None:
         return None
 
-    def measure(self, curator: Curator, cost: Cost, fit: Fit) -> list[Measurement]:
-        return oneway.measure(curator, cost)
+    def measure(
+        self, curator: Curator, task: Task, cost: Cost, fit: Fit, progress: Progress = silent
+    ) -> Found:
+        found = oneway.measure(curator, cost)
+        return Found(tuple(found), fit(task.domain, found))

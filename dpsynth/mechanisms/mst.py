@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from dpsynth.budget import Cost
 from dpsynth.domain import Clique, Domain
-from dpsynth.measurement import Measurement
 from dpsynth.mechanisms import oneway
-from dpsynth.mechanisms.base import Fit
+from dpsynth.mechanisms.base import Fit, Found, Task
 from dpsynth.pgm import GraphicalModel
 from dpsynth.privacy import sensitivity
 from dpsynth.privacy.curator import Curator
 from dpsynth.privacy.events import Charge
+from dpsynth.progress import Progress, silent
 
 SELECT, PAIRS = "mst: choose a pair", "mst: chosen pairs"
 
@@ -51,49 +51,52 @@ class Mst:
 
     name: ClassVar[str] = "mst"
 
-    def plan(self, domain: Domain, cost: Cost, rows_per_unit: int) -> tuple[Charge, ...]:
+    def plan(self, task: Task, cost: Cost) -> tuple[Charge, ...]:
         """One-ways, a choice per edge, all chosen pairs; a single attribute has the one-way only."""
+        domain, k = task.domain, task.rows_per_unit
         split = _split(domain, cost)
-        charges = [oneway.charge(domain, split.oneway, rows_per_unit)]
+        charges = [oneway.charge(domain, split.oneway, k)]
         if split.choice is not None:
             charges += [Charge(SELECT, sensitivity.select_event(split.choice))] * (len(domain) - 1)
         if split.pairs is not None:
-            charges.append(
-                Charge(PAIRS, sensitivity.measure_event(split.pairs, rows_per_unit, _equal(domain)))
-            )
+            charges.append(Charge(PAIRS, sensitivity.measure_event(split.pairs, k, _equal(domain))))
         return tuple(charges)
 
-    def cells(self, domain: Domain) -> int:
+    def cells(self, task: Task) -> int:
         """All pairs: each is a candidate for the tree."""
-        pairs = (sum(domain.sizes) ** 2 - sum(size**2 for size in domain.sizes)) // 2
-        return pairs + sum(domain.sizes)
+        sizes = task.domain.sizes
+        return (sum(sizes) ** 2 - sum(size**2 for size in sizes)) // 2 + sum(sizes)
 
-    def noise(self, domain: Domain, cost: Cost, rows_per_unit: int) -> dict[Clique, float]:
+    def noise(self, task: Task, cost: Cost) -> dict[Clique, float]:
         """The one-way marginals; with two attributes also their only pair."""
+        domain, k = task.domain, task.rows_per_unit
         split = _split(domain, cost)
-        known = oneway.noise(domain, split.oneway, rows_per_unit)
+        known = oneway.noise(domain, split.oneway, k)
         if split.pairs is not None and split.choice is None:
-            known[domain.attributes] = sensitivity.sigmas(split.pairs, rows_per_unit, _equal(domain))[0]
+            known[domain.attributes] = sensitivity.sigmas(split.pairs, k, _equal(domain))[0]
         return known
 
-    def chosen_noise(self, domain: Domain, cost: Cost, rows_per_unit: int) -> float | None:
+    def chosen_noise(self, task: Task, cost: Cost) -> float | None:
         """That of the tree's pairs."""
-        split = _split(domain, cost)
+        split = _split(task.domain, cost)
         if split.pairs is None or split.choice is None:
             return None
-        return sensitivity.sigmas(split.pairs, rows_per_unit, _equal(domain))[0]
+        return sensitivity.sigmas(split.pairs, task.rows_per_unit, _equal(task.domain))[0]
 
-    def measure(self, curator: Curator, cost: Cost, fit: Fit) -> list[Measurement]:
-        domain = curator.domain
+    def measure(
+        self, curator: Curator, task: Task, cost: Cost, fit: Fit, progress: Progress = silent
+    ) -> Found:
+        domain = task.domain
         split = _split(domain, cost)
         found = oneway.measure(curator, split.oneway)
         if split.pairs is None:
-            return found
+            return Found(tuple(found), fit(domain, found))
         tree = [domain.attributes]
         if split.choice is not None:
-            sigma = sensitivity.sigmas(split.pairs, curator.rows_per_unit, _equal(domain))[0]
+            sigma = sensitivity.sigmas(split.pairs, task.rows_per_unit, _equal(domain))[0]
             tree = _choose(curator, fit(domain, found), split.choice, _penalties(domain, sigma))
-        return found + curator.measure(tree, split.pairs, PAIRS)
+        found += curator.measure(tree, split.pairs, PAIRS)
+        return Found(tuple(found), fit(domain, found))
 
 
 def _split(domain: Domain, cost: Cost) -> _Split:

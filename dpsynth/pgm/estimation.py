@@ -153,6 +153,8 @@ class _Descent:
         self.potentials = np.empty(0)
 
     def run(self, start: Floats, progress: Progress | None) -> Fitted:
+        if progress is not None:
+            progress("fitting", 0.0)
         best = self._at(start)
         goal, first, previous = self._loss.goal, best.loss, best.potentials
         step, growth, age, evaluations = 2.0 / (self._loss.smoothness * self.total), FIRST_GROWTH, 0, 1
@@ -168,6 +170,8 @@ class _Descent:
             history.append(best.loss)
             if progress is not None:
                 progress("fitting", _done(first, best.loss, goal))
+        if progress is not None:
+            progress("fitting", 1.0)
         self.potentials = best.potentials if self._base is None else best.potentials + self._base
         return Fitted(evaluations, best.loss, goal)
 

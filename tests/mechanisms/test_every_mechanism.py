@@ -13,8 +13,7 @@ from dpsynth.budget import Budget, Cost
 from dpsynth.domain import Domain
 from dpsynth.engines.memory import MemoryEngine
 from dpsynth.entropy import Stream
-from dpsynth.measurement import Measurement
-from dpsynth.mechanisms import METHODS
+from dpsynth.mechanisms import METHODS, Found, Task
 from dpsynth.pgm import fit
 from dpsynth.privacy.accounting import calibrate, certify
 from dpsynth.privacy.curator import Curator
@@ -43,12 +42,11 @@ def tables(draw: st.DrawFn) -> tuple[Records, int]:
     return Records.of(domain, columns), draw(st.integers(1, 5))
 
 
-def run(
-    name: str, records: Records, rows_per_unit: int, cost: Cost
-) -> tuple[list[Measurement], list[Charge]]:
+def run(name: str, records: Records, rows_per_unit: int, cost: Cost) -> tuple[Found, list[Charge]]:
     account = Recorder()
     curator = Curator(MemoryEngine(records, rows_per_unit), account, Stream.for_tests(b"mechanisms"))
-    return METHODS[name].measure(curator, cost, fit), account.charges
+    found = METHODS[name].measure(curator, Task(records.domain, rows_per_unit), cost, fit)
+    return found, account.charges
 
 
 def rho(event: Event) -> float:
@@ -68,15 +66,15 @@ def rho(event: Event) -> float:
 @settings(max_examples=40, deadline=None)
 def test_the_charges_are_the_plan(name: str, table: tuple[Records, int], amount: float) -> None:
     records, rows_per_unit = table
-    planned = METHODS[name].plan(records.domain, Cost(amount), rows_per_unit)
+    planned = METHODS[name].plan(Task(records.domain, rows_per_unit), Cost(amount))
     found, charged = run(name, records, rows_per_unit, Cost(amount))
     assert tuple(charged) == planned
     total = math.fsum(rho(charge.event) for charge in charged)
     assert 0.98 * amount <= total <= amount * (1 + 1e-9)
-    assert {a for m in found for a in m.clique} == set(records.domain.attributes)
+    assert {a for m in found.measurements for a in m.clique} == set(records.domain.attributes)
     for part in (p for c in charged for p in flatten([c.event]) if isinstance(p, DiscreteGaussian)):
         assert part.sensitivity == rows_per_unit
-        assert part.sigma in {m.sigma for m in found}
+        assert part.sigma in {m.sigma for m in found.measurements}
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -85,17 +83,17 @@ def test_the_charges_are_the_plan(name: str, table: tuple[Records, int], amount:
 def test_what_is_measured_makes_a_model(name: str, table: tuple[Records, int]) -> None:
     records, rows_per_unit = table
     found, _ = run(name, records, rows_per_unit, Cost(0.05))
-    model = fit(records.domain, found)
-    assert len(model.sample(37, np.random.default_rng(1))) == 37
+    assert found.generator.domain == records.domain
+    assert len(found.generator.sample(37, np.random.default_rng(1))) == 37
 
 
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("epsilon", [0.1, 1.0, 10.0])
 def test_calibration_spends_the_promise(name: str, epsilon: float) -> None:
-    domain = Domain.of(a=10, b=4, c=7, d=2)
+    task = Task(Domain.of(a=10, b=4, c=7, d=2), 3)
     budget = Budget(epsilon, 1e-9)
-    cost = calibrate(lambda c: [charge.event for charge in METHODS[name].plan(domain, c, 3)], budget)
-    spent = certify([charge.event for charge in METHODS[name].plan(domain, cost, 3)], budget.delta).epsilon
+    cost = calibrate(lambda c: [charge.event for charge in METHODS[name].plan(task, c)], budget)
+    spent = certify([charge.event for charge in METHODS[name].plan(task, cost)], budget.delta).epsilon
     assert 0.98 * epsilon <= spent <= epsilon
 
 

@@ -12,7 +12,7 @@ from dpsynth.domain import Clique, Domain
 from dpsynth.engines.memory import MemoryEngine
 from dpsynth.entropy import Stream
 from dpsynth.measurement import Measurement
-from dpsynth.mechanisms import METHODS, oneway
+from dpsynth.mechanisms import METHODS, Task, oneway
 from dpsynth.pgm import fit
 from dpsynth.privacy.curator import Curator
 from dpsynth.privacy.events import Event
@@ -41,7 +41,8 @@ def chain(n: int, seed: int, strength: float = 0.8) -> Records:
 
 def measure(name: str, records: Records, rho: float, seed: bytes = b"1") -> list[Measurement]:
     curator = Curator(MemoryEngine(records, 1), Free(), Stream.for_tests(seed))
-    return METHODS[name].measure(curator, Cost(rho), fit)
+    task = Task(curator.domain, curator.rows_per_unit)
+    return list(METHODS[name].measure(curator, task, Cost(rho), fit).measurements)
 
 
 def pairs_of(found: list[Measurement]) -> set[Clique]:
@@ -114,7 +115,7 @@ def test_one_column_is_measured_once() -> None:
 
 def test_two_columns_need_no_choice() -> None:
     domain = Domain.of(a=3, b=2)
-    charges = METHODS["mst"].plan(domain, Cost(1.0), 1)
+    charges = METHODS["mst"].plan(Task(domain), Cost(1.0))
     assert [c.purpose for c in charges] == [oneway.PURPOSE, "mst: chosen pairs"]
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 
 import numpy as np
 import pytest
 
 from dpsynth.budget import Budget
-from dpsynth.domain import Clique
+from dpsynth.domain import Clique, Domain
 from dpsynth.encoding import Encoding
 from dpsynth.entropy import Stream
-from dpsynth.mechanisms import METHODS
-from dpsynth.pgm import fit_with_report
+from dpsynth.measurement import Measurement
+from dpsynth.mechanisms import METHODS, Task
+from dpsynth.pgm import GraphicalModel, fit_with_report
 from dpsynth.privacy.accounting import calibrate
 from dpsynth.privacy.curator import Curator
 from dpsynth.privacy.events import Event
@@ -46,17 +47,23 @@ def intake() -> Intake:
 
 def synthesize(intake: Intake, name: str, epsilon: float) -> tuple[Records, int]:
     """(as many synthetic records, evaluations of the descent) at `epsilon` for a person."""
-    domain, mechanism = intake.engine.domain, METHODS[name]
+    task, mechanism = Task(intake.engine.domain, ROWS_PER_PERSON), METHODS[name]
 
     def events(cost: object) -> list[Event]:
-        return [c.event for c in mechanism.plan(domain, cost, ROWS_PER_PERSON)]
+        return [c.event for c in mechanism.plan(task, cost)]
 
     cost = calibrate(events, Budget(epsilon, 1e-8))
-    found = mechanism.measure(
-        Curator(intake.engine, Free(), intake.stream), cost, lambda d, m: fit_with_report(d, m)[0]
-    )
-    model, report = fit_with_report(domain, found)
-    return model.sample(len(intake.engine.records), np.random.default_rng(1)), report.evaluations
+    evaluations = []
+
+    def fit(
+        domain: Domain, found: Sequence[Measurement], *, start: GraphicalModel | None = None
+    ) -> GraphicalModel:
+        model, report = fit_with_report(domain, found, start=start)
+        evaluations.append(report.evaluations)
+        return model
+
+    model = mechanism.measure(Curator(intake.engine, Free(), intake.stream), task, cost, fit).generator
+    return model.sample(len(intake.engine.records), np.random.default_rng(1)), evaluations[-1]
 
 
 def shares(records: Records, clique: Clique) -> np.ndarray:
