@@ -10,6 +10,7 @@ import numpy as np
 
 from attacks import stats
 from attacks.guarantee.one_run import epsilon_lower_bound
+from attacks.knowledge import ThreatModel
 from attacks.stats import Interval, RateAt
 from attacks.threat import Attack, Floats, Game, Mask
 
@@ -42,7 +43,7 @@ class AttackResult:
     """What one attack achieved on one group of units. `scores` (units,) is for internal tables."""
 
     name: str
-    knows: str
+    threat: ThreatModel
     group: str
     members: int
     controls: int
@@ -62,7 +63,8 @@ class AttackResult:
     def as_json(self) -> dict[str, Any]:
         return {
             "attack": self.name,
-            "knows": self.knows,
+            "knows": self.threat.words,
+            "threat": self.threat.as_json(),
             "group": self.group,
             "members": self.members,
             "controls": self.controls,
@@ -86,7 +88,7 @@ def measure(
     )
     p = stats.permutation_p(part, member, draws, rng)
     return AttackResult(
-        attack.name, attack.knows, group, int(member.sum()), int((~member).sum()), stats.auc(part, member),
+        attack.name, attack.threat, group, int(member.sum()), int((~member).sum()), stats.auc(part, member),
         game.claim.auc() if game.claim else None, rates, p, p, None, scores, bool((part == part[0]).all()),
     )  # fmt: skip
 

@@ -35,7 +35,7 @@ DRAWS = 9_999
 
 def default_attacks(view: View) -> tuple[Attack, ...]:
     """The default set for what this attacker holds."""
-    rows = "the synthetic rows and the schema; looks for a row"
+    rows = "looks for a synthetic row"
     chosen: list[Attack] = []
     if view.has_finer_values:
         chosen.append(Join("exact row", f"{rows} with the target's values, word for word", cells=False))
@@ -48,8 +48,7 @@ def default_attacks(view: View) -> tuple[Attack, ...]:
         ThreeWayRatio(),
     ]
     if view.cliques:
-        knows = "also which tables of counts the generator measured; compares only those"
-        chosen.append(MarginalRatio("marginal ratio, cliques known", knows, known=True))
+        chosen.append(MarginalRatio("marginal ratio, cliques known", known=True))
     return tuple(chosen)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attacks.kernels import Bytes, nearest
+from attacks.knowledge import ThreatModel
 from dpsynth.domain import Clique
 from dpsynth.records import Records
 
@@ -272,8 +273,8 @@ class Attack(Protocol):
     def name(self) -> str: ...
 
     @property
-    def knows(self) -> str:
-        """What the attacker holds and looks for, in words."""
+    def threat(self) -> ThreatModel:
+        """What the attacker holds, whom he targets, what he wants."""
         ...
 
     def __call__(self, view: View, rng: np.random.Generator) -> Floats: ...

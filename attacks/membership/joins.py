@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from attacks.knowledge import Holds, ThreatModel, Wants
 from attacks.threat import Candidates, Floats, Hashes, Index, Mask, Rows, View
 
 _RIDGE = 1e-3
@@ -23,13 +24,17 @@ class Join:
     """Matches on the schema's cells, or on the values as given; with up to `mismatches` (0 or 1)."""
 
     name: str
-    knows: str
+    how: str
     cells: bool = True
     mismatches: int = 0
 
     def __post_init__(self) -> None:
         if self.mismatches not in (0, 1):
             raise ValueError("joins allow no or one mismatch")
+
+    @property
+    def threat(self) -> ThreatModel:
+        return ThreatModel((Holds.SYNTHETIC, Holds.SCHEMA), Wants.MEMBERSHIP, self.how)
 
     def __call__(self, view: View, rng: np.random.Generator) -> Floats:
         exact, near = against_synthetic(view, self.cells)

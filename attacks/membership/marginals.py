@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, cg
 
+from attacks.knowledge import Holds, ThreatModel, Wants
 from attacks.threat import Floats, Index, View
 from dpsynth.domain import Clique, Domain
 from dpsynth.records import Codes, Records
@@ -71,7 +72,11 @@ class ThreeWayRatio:
     """
 
     name: str = "three-way ratio"
-    knows: str = "the synthetic rows and all candidates' rows; compares their three-way tables"
+
+    @property
+    def threat(self) -> ThreatModel:
+        how = "compares their three-way tables"
+        return ThreatModel((Holds.SYNTHETIC, Holds.REFERENCE), Wants.MEMBERSHIP, how)
 
     def __call__(self, view: View, rng: np.random.Generator) -> Floats:
         real, synthetic = compact(view)
@@ -94,9 +99,16 @@ class MarginalRatio:
     """
 
     name: str = "marginal ratio"
-    knows: str = "the synthetic rows and all candidates' rows; compares their one- and two-way tables"
     known: bool = False
     ridge: float = 1.0
+
+    @property
+    def threat(self) -> ThreatModel:
+        if self.known:
+            holds = (Holds.SYNTHETIC, Holds.REFERENCE, Holds.CLIQUES)
+            return ThreatModel(holds, Wants.MEMBERSHIP, "compares only the measured tables")
+        how = "compares their one- and two-way tables"
+        return ThreatModel((Holds.SYNTHETIC, Holds.REFERENCE), Wants.MEMBERSHIP, how)
 
     def __call__(self, view: View, rng: np.random.Generator) -> Floats:
         if self.known and not view.cliques:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from attacks.knowledge import Holds, ThreatModel, Wants
 from attacks.threat import Floats, View
 
 _BLUNT = 16.0  # a sixteenth of a mismatch: among near-copies in a crowd the ratio of distances says nothing
@@ -16,7 +17,11 @@ class ClosestRecord:
     """Minus the mixed (Gower) distance to the closest synthetic row; the unit's closest row counts."""
 
     name: str = "closest record"
-    knows: str = "the synthetic rows; looks for the synthetic row closest to the target's"
+
+    @property
+    def threat(self) -> ThreatModel:
+        how = "looks for the synthetic row closest to the target's"
+        return ThreatModel((Holds.SYNTHETIC, Holds.SCHEMA), Wants.MEMBERSHIP, how)
 
     def __call__(self, view: View, rng: np.random.Generator) -> Floats:
         return view.candidates.best(-view.closest.astype(np.float64))
@@ -30,7 +35,11 @@ class CloserThanPeople:
     """
 
     name: str = "closer than people"
-    knows: str = "the synthetic rows and all candidates' rows; compares the two distances to the target"
+
+    @property
+    def threat(self) -> ThreatModel:
+        how = "compares their distances to the target"
+        return ThreatModel((Holds.SYNTHETIC, Holds.REFERENCE), Wants.MEMBERSHIP, how)
 
     def __call__(self, view: View, rng: np.random.Generator) -> Floats:
         people = view.candidates.neighbour_distance.astype(np.float64)

@@ -104,7 +104,7 @@ def test_a_failed_negative_control_is_inconclusive(files: Make) -> None:
 def test_an_attack_that_sees_nothing_cannot_give_a_clean_bill(files: Make) -> None:
     class Asleep:
         name = "asleep"
-        knows = "nothing"
+        threat = attacks.ThreatModel((attacks.Holds.SYNTHETIC,), attacks.Wants.MEMBERSHIP, "sleeps")
 
         def __call__(self, view: attacks.View, rng: np.random.Generator) -> np.ndarray:
             return np.zeros(view.candidates.units)
@@ -248,7 +248,7 @@ class TestBadInput:
     def test_an_attack_that_answers_nonsense(self, files: Make) -> None:
         class Broken:
             name = "broken"
-            knows = "nothing"
+            threat = attacks.ThreatModel((attacks.Holds.SYNTHETIC,), attacks.Wants.MEMBERSHIP, "errs")
 
             def __call__(self, view: attacks.View, rng: np.random.Generator) -> np.ndarray:
                 return np.full(view.candidates.units, np.nan)
