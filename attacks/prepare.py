@@ -69,8 +69,20 @@ def prepare(
     if _same_rows(members, controls):
         return _hopeless("the held-out rows are the members' rows")
     candidates, member = _shuffled(concatenate([members, controls]), people, coder.ordered, rng)
-    view = View(coder.rows(files.synthetic), candidates, float(member.mean()), known)
+    synthetic, prior = coder.rows(files.synthetic), float(member.mean())
+    view = View(synthetic, candidates, prior, known, has_finer_values=finer_than_cells(schema))
     return Prepared(view, member, "", warnings)
+
+
+def finer_than_cells(schema: Schema) -> bool:
+    """Whether, by the schema, some column's values say more than its cells. The rows have no say in it."""
+    encoding = Encoding(schema)
+
+    def is_finer(name: str) -> bool:
+        low, high = encoding.cell_bounds(name)
+        return schema.modelled[name].type == "number" or bool((high > low).any())
+
+    return any(is_finer(name) for name in schema.modelled)
 
 
 def groups_of(candidates: Candidates, schema: Schema, columns: Sequence[str]) -> dict[str, Mask]:

@@ -24,6 +24,7 @@ Floats = NDArray[np.float64]
 Index = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 T = TypeVar("T")
+_NEIGHBOURS = 5
 Hashes = NDArray[np.uint64]
 
 
@@ -184,15 +185,23 @@ class Candidates:
         return remembered(self, what, compute)
 
     @cached_property
-    def neighbour_distance(self) -> NDArray[np.uint16]:
+    def neighbour_distance(self) -> NDArray[np.uint32]:
         """Per row: distance to the closest row of any other candidate unit."""
+        return self._neighbours[:, 0]
+
+    @cached_property
+    def _neighbours(self) -> NDArray[np.uint32]:
+        """Per row: distances to the five closest rows of other candidate units, ascending."""
         own = (self.first[self.unit], self.last[self.unit])
-        return nearest(self.rows.fine, self.rows.fine, self.ordered, skip=own)[:, 0]
+        return nearest(self.rows.fine, self.rows.fine, self.ordered, k=_NEIGHBOURS, skip=own)
 
     @cached_property
     def isolation(self) -> Floats:
-        """Per unit: how far its loneliest row is from everybody else's rows."""
-        return self.best(self.neighbour_distance)
+        """Per unit: how far its loneliest row is from everybody else's rows.
+
+        The mean distance to the five closest (Meeus et al. 2023): those whom synthetic rows endanger most.
+        """
+        return self.best(self._neighbours.mean(axis=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,6 +210,7 @@ class View:
 
     `prior`: the share of candidate units that were in the training data. `grown`: when the synthetic table is
     another view's with rows added at its end, that view and the rows; distances are then not computed twice.
+    `has_finer_values`: whether, by the schema, a value may say more than its cell.
     """
 
     synthetic: Rows
@@ -208,19 +218,14 @@ class View:
     prior: float
     cliques: tuple[Clique, ...] | None = None  # the marginals that the generator measured, when known
     grown: tuple[View, Rows] | None = None
-
-    @cached_property
-    def has_finer_values(self) -> bool:
-        """Whether some row's values say more than its cells."""
-        rows = self.candidates.rows
-        return len(np.unique(rows.keys)) > len(np.unique(np.bitwise_xor.reduce(rows.cell_hashes, axis=1)))
+    has_finer_values: bool = False
 
     def once(self, what: str, compute: Callable[[], T]) -> T:
         """`compute`'s value, computed the first time that `what` is asked for."""
         return remembered(self, what, compute)
 
     @cached_property
-    def closest(self) -> NDArray[np.uint16]:
+    def closest(self) -> NDArray[np.uint32]:
         """Per row of the candidates: distance to the closest synthetic row."""
         candidates = self.candidates
         new = self.synthetic if self.grown is None else self.grown[1]
