@@ -6,7 +6,8 @@ a method returns is released: the caller may keep it, print it and publish it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,9 @@ from dpsynth.engines.base import Counts, Engine
 from dpsynth.entropy import Stream
 from dpsynth.measurement import Measurement
 from dpsynth.privacy import noise, sensitivity
-from dpsynth.privacy.ledger import Account, Run
-from dpsynth.privacy.merging import Merges, merge_counts, merged_domain
+from dpsynth.privacy.ledger import Account, Grant, Run
+from dpsynth.privacy.merging import Merges, merged_domain
+from dpsynth.privacy.rounds import Round
 
 Floats = NDArray[np.float64]
 
@@ -34,6 +36,7 @@ class Curator:
     def __init__(
         self, engine: Engine, account: Account, stream: Stream, merges: Merges | None = None
     ) -> None:
+        """`merges`: what was done to the original cells before `engine` counts them; measurements carry it."""
         self._engine = engine
         self._account = account
         self._stream = stream
@@ -42,7 +45,7 @@ class Curator:
     @property
     def domain(self) -> Domain:
         """Attributes and cells as this curator answers for them (after merges)."""
-        return merged_domain(self._engine.domain, self._merges)
+        return self._engine.domain
 
     @property
     def rows_per_unit(self) -> int:
@@ -52,11 +55,12 @@ class Curator:
         """The same door on merged cells: ``merges[attribute][cell]`` is the cell's new number.
 
         The maps must be public or computed from what this curator released. A merged marginal is a sum of
-        cells, so one unit moves it by no more than before.
+        cells, so one unit moves it by no more than before. ValueError for maps that are not onto their own range.
         """
         if self._merges:
             raise ValueError("already coarsened: merge the original cells")
-        return Curator(self._engine, self._account, self._stream, merges)
+        merged_domain(self._engine.domain, merges)
+        return Curator(self._engine.merged(merges), self._account, self._stream, merges)
 
     def within(self, purpose: str) -> Curator:
         """The same door for an adaptive loop: its charges are chosen one by one, from answers so far, and must
@@ -64,6 +68,14 @@ class Curator:
         if not isinstance(self._account, Run):
             raise ValueError("a grant is opened in a run, not inside another grant")
         return Curator(self._engine, self._account.grant(purpose), self._stream, self._merges)
+
+    @property
+    def remaining(self) -> float:
+        """What is left of the grant behind this door: mu**2 of a Gaussian one, rho of a zCDP one. ValueError for a
+        door that is no grant's."""
+        if not isinstance(self._account, Grant):
+            raise ValueError("only a grant has something left")
+        return self._account.remaining
 
     def measure(
         self, cliques: Sequence[Clique], cost: Cost, purpose: str, weights: Sequence[float] | None = None
@@ -96,12 +108,29 @@ class Curator:
         monotone), epsilon-bounded range, ``rho = epsilon**2 / 8`` (Cesar, Rogers 2021).
         """
         event = sensitivity.select_event(cost)
-        cliques, rounded = _rounded(estimates)
-        less = np.array([0 if penalties is None else penalties[c] for c in cliques], dtype=np.int64)
+        asked = _asked(estimates, penalties)
         self._account.charge(purpose, event)
-        scores = self._scores(cliques, rounded) - less
-        bound = sensitivity.l1_score_sensitivity(self.rows_per_unit)
-        return cliques[noise.choose(scores, event.epsilon, bound, self._stream)]
+        return self._chosen(asked, event.epsilon)
+
+    def choose_and_measure(
+        self,
+        estimates: Mapping[Clique, Floats],
+        spent: Round,
+        purpose: str,
+        penalties: Mapping[Clique, int] | None = None,
+        weights: Mapping[Clique, int] | None = None,
+    ) -> Measurement:
+        """One round of an adaptive loop: a private choice as in `select`, then noisy counts of what was chosen.
+
+        The score is ``weight * |exact - estimate|_1 - penalty``, a whole number that one unit moves by at most
+        ``rows_per_unit`` times the largest weight of all candidates. Weights and penalties are whole numbers that depend
+        on no private row. Both steps are one charge, whose joint Gaussian price is less than that of its parts.
+        """
+        event = spent.event(self.rows_per_unit)
+        asked = _asked(estimates, penalties, weights)
+        self._account.charge(purpose, event)
+        clique = self._chosen(asked, sensitivity.select_event(spent.choice).epsilon)
+        return self._noised(clique, self._exact([clique])[clique], spent.sigma(self.rows_per_unit))
 
     def errors(self, estimates: Mapping[Clique, Floats], cost: Cost, purpose: str) -> dict[Clique, float]:
         """Noisy L1 distances between exact counts and estimates, all cliques at one sigma.
@@ -109,24 +138,31 @@ class Curator:
         Each is an integer that one unit moves by at most `rows_per_unit`; discrete Gaussian noise as in
         `measure`. Small ones may come out negative.
         """
-        cliques, rounded = _rounded(estimates)
-        equally = [1.0] * len(cliques)
+        asked = _asked(estimates)
+        equally = [1.0] * len(asked.cliques)
         sigma = sensitivity.sigmas(cost, self.rows_per_unit, equally)[0]
         self._account.charge(purpose, sensitivity.measure_event(cost, self.rows_per_unit, equally))
-        scores = self._scores(cliques, rounded)
+        scores = self._scores(asked)
         noisy = scores + noise.discrete_gaussian(sigma, scores.shape, self._stream)
-        return {clique: float(error) for clique, error in zip(cliques, noisy, strict=True)}
+        return {clique: float(error) for clique, error in zip(asked.cliques, noisy, strict=True)}
 
     def _noised(self, clique: Clique, exact: Counts, sigma: float) -> Measurement:
-        return Measurement(clique, exact + noise.discrete_gaussian(sigma, exact.shape, self._stream), sigma)
+        merges = {a: self._merges[a] for a in clique if a in self._merges}
+        noisy = exact + noise.discrete_gaussian(sigma, exact.shape, self._stream)
+        return Measurement(clique, noisy, sigma, merges)
 
     def _exact(self, cliques: Sequence[Clique]) -> dict[Clique, Counts]:
-        counts = self._engine.marginals(cliques)
-        return {clique: merge_counts(counts[clique], clique, self._merges) for clique in cliques}
+        return dict(self._engine.marginals(cliques))
 
-    def _scores(self, cliques: Sequence[Clique], rounded: Mapping[Clique, Counts]) -> Counts:
-        exact = self._exact(cliques)
-        return np.array([np.abs(exact[c] - rounded[c]).sum() for c in cliques], dtype=np.int64)
+    def _chosen(self, asked: _Asked, epsilon: float) -> Clique:
+        """A clique by the exponential mechanism; `epsilon` was charged."""
+        bound = sensitivity.l1_score_sensitivity(self.rows_per_unit, int(asked.weights.max()))
+        return asked.cliques[noise.choose(self._scores(asked), epsilon, bound, self._stream)]
+
+    def _scores(self, asked: _Asked) -> Counts:
+        exact = self._exact(asked.cliques)
+        errors = [np.abs(exact[c] - rounded).sum() for c, rounded in asked.estimates.items()]
+        return asked.weights * np.array(errors, dtype=np.int64) - asked.penalties
 
     def __reduce__(self) -> str:
         raise TypeError("a curator holds private rows: it cannot be pickled or copied")
@@ -134,17 +170,47 @@ class Curator:
 
 _FARTHEST = 2**61
 """No score is larger: beyond 2**63 integers wrap around, and one unit would move a score by 2**64."""
+_MOST_WEIGHT = 2**20
 
 
-def _rounded(estimates: Mapping[Clique, Floats]) -> tuple[list[Clique], dict[Clique, Counts]]:
-    """Estimates as integers, so that scores and their noise are exact; absurdly large ones are cut."""
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """Questions in whole numbers, so that scores and their noise are exact; nothing here is private."""
+
+    estimates: Mapping[Clique, Counts]
+    weights: Counts
+    penalties: Counts
+
+    @property
+    def cliques(self) -> list[Clique]:
+        return list(self.estimates)
+
+
+def _asked(
+    estimates: Mapping[Clique, Floats],
+    penalties: Mapping[Clique, int] | None = None,
+    weights: Mapping[Clique, int] | None = None,
+) -> _Asked:
+    """Estimates are rounded; absurdly large ones are cut."""
     if not estimates:
         raise ValueError("at least one estimate")
     if not all(np.isfinite(estimate).all() for estimate in estimates.values()):
         raise ValueError("estimates are finite")
-    return list(estimates), {clique: _integers(estimate) for clique, estimate in estimates.items()}
+    weight = _whole({} if weights is None else weights, estimates, 1)
+    if not 1 <= weight.min() <= weight.max() <= _MOST_WEIGHT:
+        raise ValueError("weights are whole numbers of at least 1")
+    rounded = {c: _integers(table, int(w)) for (c, table), w in zip(estimates.items(), weight, strict=True)}
+    return _Asked(rounded, weight, _whole({} if penalties is None else penalties, estimates, 0))
 
 
-def _integers(estimate: Floats) -> Counts:
-    most = float(_FARTHEST // max(1, estimate.size))
+def _whole(given: Mapping[Clique, int], cliques: Iterable[Clique], otherwise: int) -> Counts:
+    """One whole number for each clique. A score moves by what a unit moves only if nothing in it is rounded later."""
+    found = [given[clique] if given else otherwise for clique in cliques]
+    if not all(isinstance(number, int) and abs(number) <= _FARTHEST for number in found):
+        raise ValueError("weights and penalties are whole numbers")
+    return np.array(found, dtype=np.int64)
+
+
+def _integers(estimate: Floats, weight: int) -> Counts:
+    most = float(_FARTHEST // (weight * max(1, estimate.size)))
     return np.rint(np.clip(estimate, -most, most)).astype(np.int64)
