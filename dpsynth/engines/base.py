@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpsynth.domain import Clique, Domain
+from dpsynth.measurement import Merges
 
 Counts = NDArray[np.int64]
 """Exact counts of one clique, shape ``domain.shape(clique)``. Private: they never leave `privacy/`."""
@@ -27,4 +28,8 @@ class Engine(Protocol):
 
     def marginals(self, cliques: Sequence[Clique]) -> Mapping[Clique, Counts]:
         """Exact counts of all cliques, in one pass over the records."""
+        ...
+
+    def merged(self, merges: Merges) -> Engine:
+        """The same records on merged cells: ``merges[attribute][cell]`` is the cell's new number."""
         ...

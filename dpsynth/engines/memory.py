@@ -6,12 +6,14 @@ import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dpsynth.domain import Clique, Domain
 from dpsynth.engines.base import Counts
+from dpsynth.measurement import Merges
 from dpsynth.records import Records
 
 RUN_KEY_BYTES = 32
@@ -114,6 +116,14 @@ class MemoryEngine:
                 self._known[clique] = self._count(clique)
                 self._known[clique].setflags(write=False)
         return {clique: self._known[clique] for clique in cliques}
+
+    def merged(self, merges: Merges) -> MemoryEngine:
+        columns: dict[str, NDArray[Any]] = {a: self.records[a] for a in self.domain.attributes}
+        sizes = dict(zip(self.domain.attributes, self.domain.sizes, strict=True))
+        for attribute, cells in merges.items():
+            columns[attribute] = np.take(cells, columns[attribute])
+            sizes[attribute] = int(cells.max()) + 1
+        return MemoryEngine(Records.of(Domain.from_sizes(sizes), columns), self.rows_per_unit)
 
     def _count(self, clique: Clique) -> Counts:
         shape = self.domain.shape(clique)

@@ -1,18 +1,14 @@
-"""Merged cells: public maps that sum the cells of an exact marginal before its noise is drawn."""
+"""Merged cells: public maps under which cells of an attribute are counted together."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from dpsynth.domain import Clique, Domain
 from dpsynth.engines.base import Counts
+from dpsynth.measurement import Merges
 
-Merges = Mapping[str, NDArray[np.integer[Any]]]
-"""For some attributes: the new number of each cell, ``0 .. merged size - 1`` with none left out."""
+__all__ = ["Merges", "merge_counts", "merged_domain"]
 
 
 def merged_domain(domain: Domain, merges: Merges) -> Domain:
