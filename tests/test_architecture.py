@@ -29,8 +29,19 @@ LAYERS = [
     {"table", "draft", "constraints", "demo_data"},
     {"project"},
     {"schema"},
-    {"columns", "declared", "grid", "strict_yaml"},
-    {"domain", "records", "measurement", "workload", "budget", "entropy", "errors", "progress", "versions"},
+    {"columns", "moments", "column_base", "declared", "grid", "strict_yaml"},
+    {
+        "domain",
+        "records",
+        "measurement",
+        "workload",
+        "budget",
+        "entropy",
+        "errors",
+        "progress",
+        "versions",
+        "threads",
+    },
 ]
 RANK = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
 

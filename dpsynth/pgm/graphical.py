@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
@@ -13,13 +14,22 @@ from dpsynth.domain import Clique, Domain
 from dpsynth.errors import CapacityError
 from dpsynth.pgm.contraction import Beliefs, Inference
 from dpsynth.pgm.elimination import Plan, plan_contraction
+from dpsynth.pgm.queries import Tensor, shared_marginals
 from dpsynth.pgm.sampling import sample_codes
 from dpsynth.records import Records, code_dtype
+from dpsynth.threads import one_thread
 
 Floats = NDArray[np.float64]
 
 MAX_QUERY_CELLS = 30_000_000
 """Limit for the cells of one marginal query over attributes that no table holds together."""
+
+
+SHARED_CELLS = 1 << 21
+"""Limit for the tables of queries that are answered together."""
+
+LOST_MASS = 1e-9
+"""Share of the records that may be lost by underflow before a query is answered alone, with care."""
 
 
 def plan_for(domain: Domain, cliques: Sequence[Clique], keep: Clique = ()) -> Plan:
@@ -87,19 +97,61 @@ class GraphicalModel:
         """
         if not clique:
             return np.array(self.total)
-        holders = [i for i, other in enumerate(self.cliques) if set(clique) <= set(other)]
-        if not holders:
+        leaf = self._holder(clique)
+        if leaf is None:
             return self._outside(clique)
-        leaf = min(holders, key=lambda i: self.domain.size(self.cliques[i]))
         table = self._inference.flat.table(self._beliefs.marginals, leaf)
         names = self.cliques[leaf]
         summed = table.sum(axis=tuple(k for k, a in enumerate(names) if a not in clique))
         kept = [a for a in names if a in clique]
         return np.ascontiguousarray(summed.transpose([kept.index(a) for a in clique])) * self.total
 
+    @one_thread()
     def marginals(self, cliques: Iterable[Clique]) -> dict[Clique, Floats]:
-        """`marginal` of each."""
-        return {clique: self.marginal(clique) for clique in cliques}
+        """`marginal` of each, with shared work: exact, for hundreds of small cliques at once.
+
+        Where tables of more than `SHARED_CELLS` would arise the query is answered alone.
+        """
+        asked = list(dict.fromkeys(cliques))
+        outside = list(dict.fromkeys(self._numbers(c) for c in asked if self._holder(c) is None))
+        answers = self._shared(outside) if len(outside) > 1 else {}
+        result: dict[Clique, Floats] = {}
+        for clique in asked:
+            table = answers.get(self._numbers(clique))
+            result[clique] = self.marginal(clique) if table is None else self._named(table, clique)
+        return result
+
+    def _shared(self, queries: list[frozenset[int]]) -> dict[frozenset[int], Tensor]:
+        """Expected counts of those queries that need no large table and lose nothing in linear numbers."""
+        if not self._beliefs.linear:
+            return {}
+        tops = [float(table.max()) for table in self.potentials.values()]
+        factors = [
+            Tensor(np.exp(table - top), tuple(self.domain.index(a) for a in clique))
+            for (clique, table), top in zip(self.potentials.items(), tops, strict=True)
+        ]
+        kept: dict[frozenset[int], Tensor] = {}
+        for answer in shared_marginals(self.domain.sizes, factors, queries, SHARED_CELLS):
+            if answer.table is not None:
+                mass = float(answer.table.values.sum())
+                log_z = math.log(mass) + answer.log_scale + math.fsum(tops) if mass > 0 else -math.inf
+                # what underflowed is missing from the mass
+                if abs(log_z - self.log_z) < LOST_MASS:
+                    np.multiply(answer.table.values, self.total / mass, out=answer.table.values)
+                    kept[answer.query] = answer.table
+        return kept
+
+    def _numbers(self, clique: Iterable[str]) -> frozenset[int]:
+        return frozenset(self.domain.index(a) for a in clique)
+
+    def _named(self, table: Tensor, clique: Clique) -> Floats:
+        axes = [table.axes.index(self.domain.index(a)) for a in clique]
+        return np.ascontiguousarray(table.values.transpose(axes))
+
+    def _holder(self, clique: Clique) -> int | None:
+        """The smallest table that holds the clique."""
+        holders = [i for i, other in enumerate(self.cliques) if set(clique) <= set(other)]
+        return min(holders, key=lambda i: self.domain.size(self.cliques[i]), default=None)
 
     def _outside(self, clique: Clique) -> Floats:
         plan = plan_for(self.domain, self.cliques, keep=clique)

@@ -167,3 +167,33 @@ def test_a_model_that_means_nothing_is_refused(
 ) -> None:
     with pytest.raises(ValueError):
         GraphicalModel(Domain.of(a=2, b=3), total, tables)
+
+
+@given(models(), st.data())
+@settings(max_examples=100, deadline=None)
+def test_many_marginals_at_once_are_those_asked_one_by_one(
+    model: GraphicalModel, data: st.DataObject
+) -> None:
+    _, probabilities = joint(model)
+    if not probabilities.any():
+        return
+    cliques = data.draw(st.lists(st.sampled_from(all_cliques(model.domain)), max_size=12))
+    found = model.marginals(cliques)
+    assert set(found) == set(cliques)
+    for clique, table in found.items():
+        expected = project(model.domain, probabilities, clique) * model.total
+        np.testing.assert_allclose(table, expected, rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize(("scale", "cells"), [(1.0, 10), (100.0, 1 << 21), (1000.0, 1 << 21)])
+def test_many_marginals_where_some_are_too_large_or_underflow(
+    scale: float, cells: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graphical, "SHARED_CELLS", cells)
+    domain, cliques = SHAPES["cycle"]
+    model = random_model(domain, cliques, np.random.default_rng(23), scale)
+    _, probabilities = joint(model)
+    for clique, table in model.marginals(all_cliques(domain)).items():
+        np.testing.assert_allclose(
+            table, project(domain, probabilities, clique) * model.total, rtol=1e-6, atol=1e-6
+        )
