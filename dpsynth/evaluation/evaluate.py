@@ -7,15 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dpsynth.columns import BooleanColumn, CategoryColumn
 from dpsynth.encoding import Encoding
 from dpsynth.errors import DataError, UsageError
+from dpsynth.evaluation.associations import Associating, Associations
 from dpsynth.evaluation.columns import ColumnShares, column_shares
+from dpsynth.evaluation.discriminator import Discriminator, discriminate
 from dpsynth.evaluation.features import is_class, learnable
-from dpsynth.evaluation.fidelity import Comparison, MarginalErrors, marginal_errors
+from dpsynth.evaluation.fidelity import Comparison, MarginalErrors, Observer, marginal_errors
 from dpsynth.evaluation.figures import Json
 from dpsynth.evaluation.learning import Learned, learn
-from dpsynth.evaluation.marginals import Sample, coarse
+from dpsynth.evaluation.marginals import DENSE_CELLS, Sample, cell_index, coarse
+from dpsynth.evaluation.quantiles import Numbers, numbers
+from dpsynth.evaluation.rare import Rare, Rarities
 from dpsynth.evaluation.score import KMarginal, k_marginal
+from dpsynth.evaluation.subgroups import FEWEST, MOST_COLUMNS, MOST_GROUPS, SMALL, Grouping, Subgroups
 from dpsynth.progress import Progress, silent
 from dpsynth.records import Records
 from dpsynth.schema import Schema
@@ -44,6 +50,11 @@ class Evaluation:
     sizes: Sizes
     marginals: tuple[MarginalErrors, ...]  # 1-, 2-, 3-way, as far as there are columns
     score: KMarginal | None  # None with a single column
+    associations: Associations | None  # None with a single column
+    numbers: tuple[Numbers, ...]
+    rare: Rare
+    subgroups: tuple[Subgroups, ...]
+    discriminator: Discriminator | None
     learned: tuple[Learned, ...]
     columns: tuple[ColumnShares, ...]
     notes: tuple[str, ...]
@@ -57,12 +68,17 @@ class Evaluation:
             None if self.score is None else {**self.score.as_json(), "words": self.score.words(self.entity)}
         )
         return {
-            "format": "dpsynth-evaluation/1",
+            "format": "dpsynth-evaluation/2",
             "internal": True,
             "entity": self.entity,
             "sizes": self.sizes.as_json(),
             "marginals": [m.as_json() for m in self.marginals],
             "k_marginal": score,
+            "associations": None if self.associations is None else self.associations.as_json(),
+            "numbers": [one.as_json() for one in self.numbers],
+            "rare": self.rare.as_json(),
+            "subgroups": [one.as_json() for one in self.subgroups],
+            "discriminator": None if self.discriminator is None else self.discriminator.as_json(),
             "learned": [one.as_json() for one in self.learned],
             "columns": [c.as_json() for c in self.columns],
             "notes": list(self.notes),
@@ -76,38 +92,58 @@ def evaluate(
     schema: Schema,
     *,
     target: str | Sequence[str] | None = None,
+    groups: Sequence[str] | None = None,
     rng: np.random.Generator,
     progress: Progress = silent,
 ) -> Evaluation:
     """Compare `synthetic` with the training rows, and real held-out rows with them as the yardstick.
 
     `target`: the column or columns to predict; by default the category and the number to which the other
-    columns are most related. An empty hold-out is allowed: what needs it is left out and noted. Raises
-    DataError for an empty synthetic or training table, UsageError for a target that cannot be predicted.
+    columns are most related. `groups`: categories or booleans within whose values errors are looked at; by
+    default the few with the fewest values. An empty hold-out is allowed: what needs it is left out and noted.
+    Raises DataError for an empty synthetic or training table, UsageError for a target that cannot be
+    predicted or a column that makes no groups.
     """
-    _check(synthetic, train, target)
+    _check(synthetic, train, target, groups)
     encoding = Encoding(schema)
-    records = [encoding.encode(table) for table in (synthetic, train, holdout)]
+    tables = (synthetic, train, holdout)
+    records = [encoding.encode(table) for table in tables]
+    ordered = _ordered(encoding, schema)
+    grouped = _group_columns(groups, encoding, records[1])
     progress("comparing marginals", 0.0)
-    compared, samples = _marginals(
-        records, (synthetic, train, holdout), _ordered(encoding, schema), rng, progress
-    )
+    comparison = _comparison(records, tables, ordered, rng)
+    held = len(holdout) > 0
+    associating, rarities = Associating(ordered, held), Rarities(held)
+    grouping = Grouping({name: encoding.labels(name) for name in grouped}, (len(synthetic), len(train)))
+    compared = _marginals(comparison, (associating, rarities, grouping), rng, progress)
     pairs = next((m for m in compared if m.ways == 2), None)
     progress("learning", 0.0)
-    chosen = _targets(target, train, pairs)
-    learned, notes = _learn(synthetic, train, holdout, chosen, rng, progress)
+    chosen = _targets(target, train, records[1], pairs)
+    learned, notes = _learn(tables, chosen, grouped, rng, progress)
     return Evaluation(
         entity=str(schema.unit.entity),
-        sizes=Sizes(len(synthetic), len(train), len(holdout), samples[1].unit_count, samples[2].unit_count),
+        sizes=_sizes(tables, comparison),
         marginals=compared,
-        score=None if pairs is None else k_marginal(pairs, samples[1], rng),
+        score=None if pairs is None else k_marginal(pairs, comparison.train, rng),
+        associations=associating.result(),
+        numbers=numbers(tables, comparison),
+        rare=rarities.result(),
+        subgroups=grouping.result(),
+        discriminator=discriminate(synthetic, train, holdout, rng),
         learned=learned,
         columns=_columns(encoding, schema, records),
-        notes=(*notes, *(["no rows were held out"] if not len(holdout) else [])),
+        notes=(*notes, *([] if held else ["no rows were held out"])),
     )
 
 
-def _check(synthetic: Table, train: Table, target: str | Sequence[str] | None) -> None:
+def _sizes(tables: Sequence[Table], comparison: Comparison) -> Sizes:
+    rows = [len(table) for table in tables]
+    return Sizes(rows[0], rows[1], rows[2], comparison.train.unit_count, comparison.holdout.unit_count)
+
+
+def _check(
+    synthetic: Table, train: Table, target: str | Sequence[str] | None, groups: Sequence[str] | None
+) -> None:
     for name, table in (("synthetic", synthetic), ("training", train)):
         if not len(table):
             raise DataError("D190", f"the {name} table has no rows", "give a table with rows")
@@ -116,28 +152,51 @@ def _check(synthetic: Table, train: Table, target: str | Sequence[str] | None) -
             raise UsageError(
                 "U170", f"there is no column {wanted!r} to predict", "name a modelled column as target"
             )
+    for wanted in groups or ():
+        if wanted not in learnable(train) or not is_class(train, wanted):
+            raise UsageError(
+                "U171", f"column {wanted!r} makes no groups", "name a modelled category or boolean"
+            )
 
 
 def _named(target: str | Sequence[str] | None) -> list[str]:
     return [] if target is None else [target] if isinstance(target, str) else list(target)
 
 
-def _marginals(
+def _comparison(
     records: Sequence[Records],
     tables: Sequence[Table],
     ordered: Mapping[str, int],
     rng: np.random.Generator,
-    progress: Progress,
-) -> tuple[tuple[MarginalErrors, ...], list[Sample]]:
+) -> Comparison:
     coarser = coarse(records, records[1], ordered)
     samples = [Sample.of(r, t.units) for r, t in zip(coarser, tables, strict=True)]
     samples[0] = Sample.of(coarser[0])  # synthetic rows belong to nobody
-    comparison = Comparison.of(samples[0], samples[1], samples[2], rng)
+    return Comparison.of(samples[0], samples[1], samples[2], rng)
+
+
+def _marginals(
+    comparison: Comparison, observers: Sequence[Observer], rng: np.random.Generator, progress: Progress
+) -> tuple[MarginalErrors, ...]:
     found = []
-    for ways in range(1, min(3, len(coarser[1].domain)) + 1):
-        found.append(marginal_errors(comparison, ways, rng))
+    for ways in range(1, min(3, len(comparison.train.records.domain)) + 1):
+        found.append(marginal_errors(comparison, ways, rng, observers if ways < 3 else ()))
         progress("comparing marginals", ways / 3)
-    return tuple(found), samples
+    return tuple(found)
+
+
+def _group_columns(groups: Sequence[str] | None, encoding: Encoding, train: Records) -> list[str]:
+    """The wanted ones, or the few categories and booleans with the fewest values that make two groups of some
+    size."""
+    if groups is not None:
+        return list(dict.fromkeys(groups))
+    found = []
+    for name, column in encoding.schema.modelled.items():
+        if isinstance(column, CategoryColumn | BooleanColumn) and train.domain[name] <= MOST_GROUPS:
+            counts = np.bincount(train[name], minlength=train.domain[name])
+            if (counts >= SMALL).sum() >= FEWEST:
+                found.append(name)
+    return sorted(found, key=lambda name: train.domain[name])[:MOST_COLUMNS]
 
 
 def _ordered(encoding: Encoding, schema: Schema) -> dict[str, int]:
@@ -151,7 +210,13 @@ def _ordered(encoding: Encoding, schema: Schema) -> dict[str, int]:
     }
 
 
-def _targets(target: str | Sequence[str] | None, train: Table, pairs: MarginalErrors | None) -> list[str]:
+DETERMINED = 0.995
+"""A column that another one tells this often is another name of it: nothing is learnt by predicting it."""
+
+
+def _targets(
+    target: str | Sequence[str] | None, train: Table, records: Records, pairs: MarginalErrors | None
+) -> list[str]:
     if target is not None or pairs is None:
         return _named(target)
     related = dict.fromkeys(learnable(train), 0.0)
@@ -160,21 +225,40 @@ def _targets(target: str | Sequence[str] | None, train: Table, pairs: MarginalEr
             if column in related:
                 related[column] += pair.independent - pair.redrawn
     kinds = [[n for n in related if is_class(train, n) == wanted] for wanted in (True, False)]
-    return [max(names, key=related.__getitem__) for names in kinds if names]
+    found = []
+    for names in kinds:
+        best = sorted(names, key=lambda name: -related[name])
+        found += next(([name] for name in best if not _is_told(name, records)), best[:1])
+    return found
+
+
+def _is_told(name: str, records: Records) -> bool:
+    """Whether the cell of another column tells that of this one."""
+    size = records.domain[name]
+    for other in records.domain.attributes:
+        cells = size * records.domain[other]
+        if other == name or cells > DENSE_CELLS:
+            continue
+        index, _ = cell_index((other, name), [records])
+        table = np.bincount(index[0], minlength=cells).reshape(-1, size)
+        commonest = table.sum(axis=0).max() / len(records)
+        if table.max(axis=1).sum() / len(records) >= max(DETERMINED, (1 + commonest) / 2):
+            return True
+    return False
 
 
 def _learn(
-    synthetic: Table,
-    train: Table,
-    holdout: Table,
+    tables: Sequence[Table],
     chosen: Sequence[str],
+    groups: Sequence[str],
     rng: np.random.Generator,
     progress: Progress,
 ) -> tuple[tuple[Learned, ...], list[str]]:
     learned: list[Learned] = []
     notes: list[str] = []
+    synthetic, train, holdout = tables
     for done, target in enumerate(chosen, start=1):
-        found, reason = learn(synthetic, train, holdout, target, rng)
+        found, reason = learn(synthetic, train, holdout, target, rng, groups)
         learned.extend(found)
         if reason:
             notes.append(f"no model was trained to predict {target!r}: {reason}")

@@ -55,6 +55,13 @@ def targets(tables: Sequence[Table], name: str, reference: Table) -> tuple[list[
     return codes, int(ranks.max()) + 1
 
 
+def class_label(table: Table, name: str, rank: int) -> str:
+    """What the class with this rank by frequency is called."""
+    column = table.schema.modelled[name]
+    texts = column.values if isinstance(column, CategoryColumn) else ("no", "yes")
+    return texts[int(np.flatnonzero(_ranks(table, name, MOST_CLASSES) == rank)[0])]
+
+
 def _with_nan(values: Floats, missing: NDArray[np.bool_]) -> Floats:
     column = values.astype(np.float64)
     column[missing] = np.nan

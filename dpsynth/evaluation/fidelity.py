@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,6 +118,52 @@ class _Draw:
 
 
 @dataclass(frozen=True, eq=False)
+class CliqueShares:
+    """Shares of the rows by cell of one clique, shape (cells,), and by bootstrap draw, shape (draws, cells).
+
+    `shape`: cells along each axis; None when only cells that occur somewhere are kept (a huge clique).
+    `redrawn`: tables as large as the synthetic one, drawn from the training rows.
+    """
+
+    clique: Clique
+    shape: tuple[int, ...] | None
+    synthetic: Floats
+    train: Floats
+    holdout: Floats
+    shuffled: Floats
+    synthetics: Floats
+    trains: Floats
+    redrawn: Floats
+    holdouts: Floats
+
+    @classmethod
+    def of(cls, comparison: Comparison, clique: Clique) -> CliqueShares:
+        (synthetic, train, holdout, shuffled), cells = cell_index(clique, comparison.tables)
+        draws = comparison.weights
+        shape = comparison.train.records.domain.shape(clique)
+        return cls(
+            clique,
+            shape if math.prod(shape) == cells else None,
+            shares(synthetic, cells),
+            shares(train, cells),
+            shares(holdout, cells),
+            shares(shuffled, cells),
+            _drawn(synthetic, cells, [d.synthetic for d in draws]),
+            _drawn(train, cells, [d.train for d in draws]),
+            _drawn(train, cells, [d.redrawn for d in draws]),
+            _drawn(holdout, cells, [d.holdout for d in draws]),
+        )
+
+
+def _drawn(index: Index, cells: int, weights: Sequence[Floats]) -> Floats:
+    return np.stack([shares(index, cells, w) for w in weights])
+
+
+Observer = Callable[[CliqueShares], None]
+"""Is shown every clique's shares while they are at hand."""
+
+
+@dataclass(frozen=True, eq=False)
 class _Raw:
     """Of one clique: point values, and (draws,) arrays of bootstrap values."""
 
@@ -129,20 +175,22 @@ class _Raw:
     heldouts: Floats
 
 
-def marginal_errors(comparison: Comparison, ways: int, rng: np.random.Generator) -> MarginalErrors:
+def marginal_errors(
+    comparison: Comparison, ways: int, rng: np.random.Generator, observers: Sequence[Observer] = ()
+) -> MarginalErrors:
     """Mean total variation over the `ways`-way marginals; ValueError when there are fewer attributes."""
     attributes = comparison.train.records.domain.attributes
     if not 1 <= ways <= len(attributes):
         raise ValueError("a marginal has between one and all attributes")
     cliques = cliques_of(attributes, ways, MOST_CLIQUES.get(ways, 200), rng)
-    raws = [_compare(comparison, clique) for clique in cliques]
+    raws = [_compare(comparison, clique, observers) for clique in cliques]
     held = len(comparison.holdout) > 0
     return MarginalErrors(
         ways=ways,
         compared=len(cliques),
         possible=math.comb(len(attributes), ways),
         error=_figure([r.error for r in raws], [r.errors for r in raws]),
-        redrawn=Figure.of_draws(np.mean([r.redrawn for r in raws], axis=0)),
+        redrawn=Figure.of_draws(np.mean([r.redrawn for r in raws], axis=0), 0.0, 1.0),
         heldout=_figure([r.heldout for r in raws], [r.heldouts for r in raws]) if held else None,
         independent=None if ways == 1 else float(np.mean([r.independent for r in raws])),
         by_clique=_worst_first(cliques, raws, held),
@@ -163,21 +211,21 @@ def _worst_first(cliques: Sequence[Clique], raws: Sequence[_Raw], held: bool) ->
     return tuple(sorted(found, key=lambda c: c.redrawn - c.error))
 
 
-def _compare(comparison: Comparison, clique: Clique) -> _Raw:
-    (synthetic, train, holdout, shuffled), cells = cell_index(clique, comparison.tables)
-    exact = shares(train, cells)
-
-    def distances(weights: Sequence[Floats], index: Index, to: Sequence[Floats]) -> Floats:
-        drawn = (shares(index, cells, w) for w in weights)
-        return np.array([total_variation(p, q) for p, q in zip(drawn, to, strict=True)])
-
-    draws = comparison.weights
-    resampled = [shares(train, cells, d.train) for d in draws]
+def _compare(comparison: Comparison, clique: Clique, observers: Sequence[Observer]) -> _Raw:
+    found = CliqueShares.of(comparison, clique)
+    for observe in observers:
+        observe(found)
+    exact = found.train
     return _Raw(
-        error=total_variation(shares(synthetic, cells), exact),
-        heldout=total_variation(shares(holdout, cells), exact),
-        independent=total_variation(shares(shuffled, cells), exact),
-        errors=distances([d.synthetic for d in draws], synthetic, resampled),
-        redrawn=distances([d.redrawn for d in draws], train, [exact] * len(draws)),
-        heldouts=distances([d.holdout for d in draws], holdout, resampled),
+        error=total_variation(found.synthetic, exact),
+        heldout=total_variation(found.holdout, exact),
+        independent=total_variation(found.shuffled, exact),
+        errors=_distances(found.synthetics, found.trains),
+        redrawn=_distances(found.redrawn, exact),
+        heldouts=_distances(found.holdouts, found.trains),
     )
+
+
+def _distances(p: Floats, q: Floats) -> Floats:
+    """Total variation of each row of `p` from the same row of `q` (or from the only one)."""
+    return np.asarray(np.abs(p - q).sum(axis=1) / 2)

@@ -35,10 +35,11 @@ class Figure:
         return cls(value, max(floor, value - spread), min(ceiling, value + spread))
 
     @classmethod
-    def of_draws(cls, draws: ArrayLike) -> Figure:
-        """The mean of repeated draws, and where 95 % of single draws lie (normal approximation)."""
+    def of_draws(cls, draws: ArrayLike, floor: float = -math.inf, ceiling: float = math.inf) -> Figure:
+        """The mean of repeated draws, and where 95 % of single draws lie (normal approximation, cut to
+        [floor, ceiling])."""
         values = np.asarray(draws, dtype=float)
-        return cls.around(float(values.mean()), values)
+        return cls.around(float(values.mean()), values, floor, ceiling)
 
     def as_json(self) -> Json:
         return {"value": rounded(self.value), "low": rounded(self.low), "high": rounded(self.high)}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dpsynth.evaluation.features import features, learnable, targets
+from dpsynth.evaluation.fairness import Gap, Groups, gaps, judged_classes, judged_numbers
+from dpsynth.evaluation.features import class_label, features, learnable, targets
 from dpsynth.evaluation.figures import Figure, Json, rounded
 from dpsynth.table import Table
 
@@ -55,10 +56,16 @@ class Learned:
     task: str  # "classification" or "regression"
     model: str
     scores: tuple[Score, ...]
+    fairness: tuple[Gap, ...] = ()
 
     def as_json(self) -> Json:
-        scores = [score.as_json() for score in self.scores]
-        return {"target": self.target, "task": self.task, "model": self.model, "scores": scores}
+        return {
+            "target": self.target,
+            "task": self.task,
+            "model": self.model,
+            "scores": [score.as_json() for score in self.scores],
+            "fairness": [gap.as_json() for gap in self.fairness],
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,25 +79,42 @@ class _Task:
     train: tuple[Floats, Floats]
     test: tuple[Floats, Floats]
     test_units: NDArray[np.int64]
+    groups: tuple[Groups, ...]
+    positive: str | None  # with two classes: what the rarer one is called
 
 
 def learn(
-    synthetic: Table, train: Table, holdout: Table, target: str, rng: np.random.Generator
+    synthetic: Table,
+    train: Table,
+    holdout: Table,
+    target: str,
+    rng: np.random.Generator,
+    groups: Sequence[str] = (),
 ) -> tuple[tuple[Learned, ...], str | None]:
-    """Boosted trees and a linear model for one target; or none, and why not in words."""
-    task = _task(synthetic, train, holdout, target, rng)
+    """Boosted trees, a random forest and a linear model for one target; or none, and why not in words.
+
+    `groups`: columns (categories, booleans) over whose values the models' scores are compared.
+    """
+    task = _task(synthetic, train, holdout, target, rng, groups)
     reason = _too_little(task)
     if reason:
         return (), reason
     from dpsynth.evaluation import models  # scikit-learn takes a second to import: only where it is used
 
     seed = int(rng.integers(2**31))
-    weights = _redraws(task.test_units, rng)
+    weights = redraws(task.test_units, rng)
     makers = models.classifiers if task.classes else models.regressors
     return tuple(_learned(task, name, make, weights) for name, make in makers(task.categorical, seed)), None
 
 
-def _task(synthetic: Table, train: Table, holdout: Table, target: str, rng: np.random.Generator) -> _Task:
+def _task(
+    synthetic: Table,
+    train: Table,
+    holdout: Table,
+    target: str,
+    rng: np.random.Generator,
+    groups: Sequence[str],
+) -> _Task:
     names = [name for name in learnable(train) if name != target]
     tables = [_at_most(synthetic, rng), _at_most(train, rng), holdout]
     matrices, categorical = features(tables, names, train)
@@ -99,7 +123,15 @@ def _task(synthetic: Table, train: Table, holdout: Table, target: str, rng: np.r
     pairs = [(m[k], a[k]) for m, a, k in zip(matrices, answers, known, strict=True)]
     units = np.arange(len(holdout)) if holdout.units is None else holdout.units
     return _Task(
-        target, classes, tuple(categorical), pairs[0], pairs[1], pairs[2], units[known[2]].astype(np.int64)
+        target,
+        classes,
+        tuple(categorical),
+        pairs[0],
+        pairs[1],
+        pairs[2],
+        units[known[2]].astype(np.int64),
+        tuple(Groups.of(holdout, name).take(known[2]) for name in groups if name != target),
+        class_label(train, target, 1) if classes == 2 else None,
     )
 
 
@@ -134,10 +166,13 @@ def _learned(task: _Task, name: str, make: Callable[[], Any], weights: Floats) -
     if task.classes:
         prior = np.bincount(task.train[1].astype(np.int64), minlength=task.classes)
         measures = _class_measures(answer.astype(np.int64), int(prior.argmax()))
+        judged = judged_classes(answer.astype(np.int64), from_synthetic, from_real, task.positive)
     else:
         measures = _number_measures(answer, task.train[1])
+        judged = judged_numbers(answer, from_synthetic, from_real)
     scores = tuple(_score(m, f, g, from_synthetic, from_real, weights) for m, f, g in measures)
-    return Learned(task.target, "classification" if task.classes else "regression", name, scores)
+    kind = "classification" if task.classes else "regression"
+    return Learned(task.target, kind, name, scores, gaps(task.groups, judged, weights))
 
 
 Measure = Callable[[Floats, Floats], Floats]
@@ -226,7 +261,7 @@ def _values(make: Callable[[], Any], rows: tuple[Floats, Floats], test: Floats, 
     return np.asarray(make().fit(*rows).predict(test), dtype=np.float64)
 
 
-def _redraws(units: NDArray[np.int64], rng: np.random.Generator) -> Floats:
+def redraws(units: NDArray[np.int64], rng: np.random.Generator) -> Floats:
     """Weights of the test rows, shape (1 + draws, rows): all ones, then every unit Poisson(1) times."""
     dense = np.unique(units, return_inverse=True)[1]
     drawn = rng.poisson(1.0, (DRAWS, int(dense.max()) + 1)).astype(np.float64)

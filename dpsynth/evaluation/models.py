@@ -8,7 +8,12 @@ from typing import Any
 
 import numpy as np
 from sklearn.compose import make_column_transformer
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -19,10 +24,16 @@ Maker = Callable[[], Any]
 """Makes a fresh estimator with `fit` and `predict` (`predict_proba` for classes)."""
 
 
+def boosted(categorical: Sequence[bool], seed: int) -> Maker:
+    """Boosted trees for classes."""
+    return lambda: HistGradientBoostingClassifier(**_boosting(categorical, seed))
+
+
 def classifiers(categorical: Sequence[bool], seed: int) -> list[tuple[str, Maker]]:
     """Names and makers; `categorical` says which features hold categories."""
     return [
-        ("boosted trees", lambda: HistGradientBoostingClassifier(**_boosting(categorical, seed))),
+        ("boosted trees", boosted(categorical, seed)),
+        ("random forest", lambda: RandomForestClassifier(**_forest(seed))),
         (
             "logistic regression",
             lambda: make_pipeline(_linear_features(categorical), _Logistic(max_iter=100)),
@@ -34,6 +45,7 @@ def regressors(categorical: Sequence[bool], seed: int) -> list[tuple[str, Maker]
     """Names and makers; `categorical` says which features hold categories."""
     return [
         ("boosted trees", lambda: HistGradientBoostingRegressor(**_boosting(categorical, seed))),
+        ("random forest", lambda: RandomForestRegressor(**_forest(seed))),
         ("linear regression", lambda: make_pipeline(_linear_features(categorical), Ridge())),
     ]
 
@@ -56,6 +68,11 @@ def _boosting(categorical: Sequence[bool], seed: int) -> dict[str, Any]:
         "categorical_features": list(categorical),
         "random_state": seed,
     }
+
+
+def _forest(seed: int) -> dict[str, Any]:
+    """Categories by their rank in frequency; missing values have a branch of their own."""
+    return {"n_estimators": 30, "min_samples_leaf": 10, "max_features": 0.5, "random_state": seed}
 
 
 def _linear_features(categorical: Sequence[bool]) -> Any:
