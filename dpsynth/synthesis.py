@@ -95,7 +95,7 @@ def plan(
         raise UsageError("U130", f"there is no method {method!r}", f"choose one of {', '.join(METHODS)}")
     budget = Budget(epsilon, _delta(delta, ledger))
     unit = unit_of(schema)
-    task = Task(Encoding(schema).domain, unit.rows_per_unit, workload or Workload(), max_cells)
+    task = task_of(schema, workload or Workload(), max_cells)
     mechanism = METHODS[method]
     _check_size(mechanism, task, count_cells)
 
@@ -198,6 +198,20 @@ def fit_reserved(
 def load(path: str | Path) -> FittedModel:
     """A model that was saved; raises VerifyError when its files are not what was written."""
     return FittedModel.load(Path(path))
+
+
+def task_of(schema: Schema, workload: Workload, max_cells: float) -> Task:
+    """What a mechanism is told: public facts of the schema."""
+    encoding = Encoding(schema)
+    names = encoding.domain.attributes
+    return Task(
+        domain=encoding.domain,
+        rows_per_unit=unit_of(schema).rows_per_unit,
+        workload=workload,
+        max_cells=max_cells,
+        ordered=frozenset(a for a in names if encoding.is_ordered(a)),
+        gaps=frozenset(a for a in names if encoding.missing_cell(a) is not None),
+    )
 
 
 def unit_of(schema: Schema) -> Unit:

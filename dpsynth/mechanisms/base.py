@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol
 from dpsynth.budget import Cost
 from dpsynth.domain import Clique, Domain
 from dpsynth.measurement import Measurement
-from dpsynth.pgm import GraphicalModel
+from dpsynth.pgm import Model
 from dpsynth.privacy.curator import Curator
 from dpsynth.privacy.events import Charge
 from dpsynth.progress import Progress, silent
@@ -24,13 +24,16 @@ class Task:
     """What is to be modelled, all of it public.
 
     `rows_per_unit`: the bound that the engine enforces. `max_cells`: how large a model may grow whose cliques
-    are chosen from the data.
+    are chosen from the data. `ordered`: attributes whose neighbouring cells are near in meaning; `gaps`: attributes
+    whose last cell stands for a missing value, which is near nothing.
     """
 
     domain: Domain
     rows_per_unit: int = 1
     workload: Workload = field(default_factory=Workload)
     max_cells: float = MAX_CELLS
+    ordered: frozenset[str] = frozenset()
+    gaps: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,15 +41,15 @@ class Found:
     """What a mechanism released: the measurements, and the distribution that explains them (post-processing)."""
 
     measurements: tuple[Measurement, ...]
-    generator: GraphicalModel
+    generator: Model
 
 
 class Fit(Protocol):
     """Noisy marginals -> a distribution (post-processing); `start` is an earlier model to begin from."""
 
     def __call__(
-        self, domain: Domain, measurements: Sequence[Measurement], *, start: GraphicalModel | None = None
-    ) -> GraphicalModel: ...
+        self, domain: Domain, measurements: Sequence[Measurement], *, start: Model | None = None
+    ) -> Model: ...
 
 
 class Mechanism(Protocol):

@@ -19,7 +19,7 @@ from dpsynth.budget import Cost
 from dpsynth.domain import Clique, Domain
 from dpsynth.mechanisms import oneway
 from dpsynth.mechanisms.base import Fit, Found, Task
-from dpsynth.pgm import GraphicalModel
+from dpsynth.pgm import Model
 from dpsynth.privacy import sensitivity
 from dpsynth.privacy.curator import Curator
 from dpsynth.privacy.events import Charge
@@ -117,7 +117,7 @@ def _equal(domain: Domain) -> list[float]:
 
 
 def _choose(
-    curator: Curator, independent: GraphicalModel, choice: Cost, penalties: Mapping[Clique, int]
+    curator: Curator, independent: Model, choice: Cost, penalties: Mapping[Clique, int]
 ) -> list[Clique]:
     """The spanning tree: each round one pair that joins two components, the worst explained so far."""
     ones = {a: independent.marginal((a,)) for a in curator.domain.attributes}

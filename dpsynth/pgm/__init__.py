@@ -1,6 +1,7 @@
 """Noisy marginals -> a distribution. Post-processing: nothing here has ever seen a row."""
 
-from dpsynth.pgm.estimation import fit, fit_with_report
+from dpsynth.pgm.estimation import Model, fit, fit_with_report
 from dpsynth.pgm.graphical import GraphicalModel
+from dpsynth.pgm.merged import MergedModel
 
-__all__ = ["GraphicalModel", "fit", "fit_with_report"]
+__all__ = ["GraphicalModel", "MergedModel", "Model", "fit", "fit_with_report"]

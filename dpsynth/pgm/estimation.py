@@ -19,16 +19,20 @@ from dpsynth.measurement import Measurement
 from dpsynth.pgm.contraction import Inference
 from dpsynth.pgm.elimination import Plan
 from dpsynth.pgm.graphical import GraphicalModel, plan_for
+from dpsynth.pgm.merged import MergedModel, merges_of, within_shares
 from dpsynth.pgm.problem import (
     LeastSquares,
+    Target,
     combine,
     estimate_total,
     forbidden_tables,
     independent_start,
     maximal_cliques,
 )
+from dpsynth.privacy.merging import merged_domain
 
 Floats = NDArray[np.float64]
+Model = GraphicalModel | MergedModel
 Progress = Callable[[str, float], None]
 
 MAX_CELLS = 30_000_000
@@ -59,15 +63,18 @@ def fit(
     measurements: Sequence[Measurement],
     *,
     zeros: Mapping[Clique, NDArray[np.bool_]] | None = None,
-    start: GraphicalModel | None = None,
+    start: Model | None = None,
     max_cells: float = MAX_CELLS,
     progress: Progress | None = None,
-) -> GraphicalModel:
+) -> Model:
     """The distribution of maximum entropy among those that explain the measurements to within their noise.
 
     Post-processing: reads released values only. `zeros` marks cells that cannot be (structural zeros), one
     boolean table per clique; they get probability 0 exactly. `start` is an earlier model whose potentials
-    are used as far as its cliques lie inside the new ones.
+    are used as far as its cliques lie inside the new ones (not at all when its cells are merged otherwise).
+
+    Where measurements are of merged cells the descent is over those, and the model is a `MergedModel`; otherwise it is
+    a `GraphicalModel`.
 
     Raises CapacityError before memory is taken when the tables would exceed `max_cells` in all, ValueError
     for measurements that do not belong to the domain or zeros that leave no possible record.
@@ -82,15 +89,36 @@ def fit_with_report(
     measurements: Sequence[Measurement],
     *,
     zeros: Mapping[Clique, NDArray[np.bool_]] | None = None,
-    start: GraphicalModel | None = None,
+    start: Model | None = None,
     max_cells: float = MAX_CELLS,
     progress: Progress | None = None,
-) -> tuple[GraphicalModel, Fitted]:
+) -> tuple[Model, Fitted]:
     """As `fit`, with how the descent ended."""
-    targets = combine(domain, measurements)
+    merges = merges_of(measurements)
+    if not merges:
+        begin = start if isinstance(start, GraphicalModel) else None
+        targets = combine(domain, measurements)
+        return _descended(domain, targets, zeros or {}, begin, max_cells, progress)
+    if any(a in merges for clique in zeros or {} for a in clique):
+        raise ValueError("cells that cannot be are cells of their own: they are never merged")
+    coarse = merged_domain(domain, merges)
+    inner = start.inside if isinstance(start, MergedModel) else start
+    begin = inner if inner is not None and inner.domain == coarse else None
+    targets = combine(coarse, measurements, merges)
+    inside, report = _descended(coarse, targets, zeros or {}, begin, max_cells, progress)
+    return MergedModel(domain, inside, merges, within_shares(domain, measurements, merges)), report
+
+
+def _descended(
+    domain: Domain,
+    targets: Sequence[Target],
+    zeros: Mapping[Clique, NDArray[np.bool_]],
+    start: GraphicalModel | None,
+    max_cells: float,
+    progress: Progress | None,
+) -> tuple[GraphicalModel, Fitted]:
     if not targets:
         raise ValueError("at least one measurement")
-    zeros = zeros or {}
     cliques = maximal_cliques(domain, [*(t.clique for t in targets), *zeros])
     plan = plan_for(domain, cliques)
     check_capacity(plan, max_cells)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpsynth.domain import Clique, Domain
-from dpsynth.measurement import Measurement
+from dpsynth.measurement import Measurement, Merges
 from dpsynth.pgm.contraction import Flat
+from dpsynth.privacy.merging import merge_counts
 
 Floats = NDArray[np.float64]
 
@@ -22,36 +22,57 @@ LIFT = 0.3
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """All measurements of one set of attributes, combined: mean by inverse variance, axes in domain order."""
+    """All measurements of one set of attributes, combined: mean by inverse variance, axes in domain order.
+
+    `variance` is that of each cell's mean, shape as `values`.
+    """
 
     clique: Clique
     values: Floats
-    variance: float
+    variance: Floats
 
 
-def combine(domain: Domain, measurements: Iterable[Measurement]) -> list[Target]:
+def combine(
+    domain: Domain, measurements: Iterable[Measurement], merges: Merges | None = None
+) -> list[Target]:
     """One target per set of attributes, in order of first appearance.
 
-    Measurements of the same set (also with permuted axes) are averaged with weights 1 / sigma**2, which loses
-    nothing for least squares. Raises ValueError for attributes or shapes that are not the domain's.
+    Measurements of the same set (also with permuted axes) are averaged with weights 1 / variance, which loses nothing
+    for least squares. With `merges`, `domain` is the merged one, and what was measured in full is summed to it: a
+    merged cell of n has the variance n sigma^2. Raises ValueError for attributes or shapes that are not the domain's.
     """
-    sums: dict[Clique, tuple[Floats, float]] = {}
+    sums: dict[Clique, tuple[Floats, Floats]] = {}
     for measurement in measurements:
-        clique = _checked(domain, measurement)
-        values = measurement.values.transpose([measurement.clique.index(a) for a in clique])
-        weight = 1.0 / measurement.sigma**2
-        weighted, weights = sums.get(clique, (np.zeros(values.shape), 0.0))
-        sums[clique] = (weighted + weight * values, weights + weight)
+        clique, values, variance = _projected(domain, measurement, merges or {})
+        weighted, weights = sums.get(clique, (0.0, 0.0))
+        sums[clique] = (weighted + values / variance, weights + 1.0 / variance)
     return [Target(c, weighted / weights, 1.0 / weights) for c, (weighted, weights) in sums.items()]
 
 
-def _checked(domain: Domain, measurement: Measurement) -> Clique:
+def _projected(domain: Domain, measurement: Measurement, merges: Merges) -> tuple[Clique, Floats, Floats]:
+    """(clique in the domain's order, values, variances) on the cells of `domain`."""
     unknown = [a for a in measurement.clique if a not in domain]
     if unknown or not measurement.clique:
         raise ValueError(f"a measurement is of attributes that the domain lacks: {unknown}")
-    if measurement.values.shape != domain.shape(measurement.clique):
+    finer = {a: merges[a] for a in measurement.clique if a in merges and a not in measurement.merges}
+    if any(
+        len(finer[a]) != n
+        for a, n in zip(measurement.clique, measurement.values.shape, strict=True)
+        if a in finer
+    ):
         raise ValueError(f"the measurement of {measurement.clique} has not the domain's shape")
-    return domain.ordered(measurement.clique)
+    values = merge_counts(measurement.values, measurement.clique, finer)
+    if values.shape != domain.shape(measurement.clique):
+        raise ValueError(f"the measurement of {measurement.clique} has not the domain's shape")
+    cells = np.ones((1,) * values.ndim)
+    for axis, attribute in enumerate(measurement.clique):
+        if attribute in finer:
+            shape = [-1 if other == axis else 1 for other in range(values.ndim)]
+            cells = cells * np.bincount(finer[attribute]).reshape(shape)
+    clique = domain.ordered(measurement.clique)
+    axes = [measurement.clique.index(a) for a in clique]
+    variance = np.broadcast_to(cells * measurement.sigma**2, values.shape)
+    return clique, values.transpose(axes).astype(np.float64), variance.transpose(axes)
 
 
 def maximal_cliques(domain: Domain, cliques: Iterable[Clique]) -> list[Clique]:
@@ -66,11 +87,11 @@ def maximal_cliques(domain: Domain, cliques: Iterable[Clique]) -> list[Clique]:
 
 
 def estimate_total(targets: Sequence[Target]) -> float:
-    """Number of records by inverse variance; each target's total has variance ``cells * variance``.
+    """Number of records by inverse variance; a target's total has the sum of its cells' variances.
 
     At least 1: a distribution over fewer records than one means nothing.
     """
-    weights = np.array([1.0 / (t.values.size * t.variance) for t in targets])
+    weights = np.array([1.0 / t.variance.sum() for t in targets])
     totals = np.array([t.values.sum() for t in targets])
     return max(1.0, float(weights @ totals / weights.sum()))
 
@@ -83,7 +104,7 @@ def expected_loss(targets: Sequence[Target]) -> float:
     there), up to a tenth of all. Going on would fit the noise of the others.
     """
     cells = sum(t.values.size for t in targets)
-    above = sum(int((t.values > 3 * math.sqrt(t.variance)).sum()) for t in targets)
+    above = sum(int((t.values > 3 * np.sqrt(t.variance)).sum()) for t in targets)
     return 0.5 * max(0.9 * cells, cells - 2 * max(0.0, above - CHANCE_ABOVE_3_SIGMA * cells))
 
 
@@ -96,12 +117,12 @@ def independent_start(domain: Domain, targets: Sequence[Target], total: float) -
 
 
 def _log_shares(domain: Domain, targets: Sequence[Target], attribute: str, total: float) -> Floats:
-    found = [(t.variance * t.values.size / domain[attribute], t) for t in targets if attribute in t.clique]
+    found = [t for t in targets if attribute in t.clique]
     if not found:
         return np.zeros(domain[attribute])
-    variance, target = min(found, key=lambda pair: pair[0])
+    target = min(found, key=lambda t: float(t.variance.sum()))
     axes = tuple(k for k, a in enumerate(target.clique) if a != attribute)
-    counts = np.maximum(target.values.sum(axis=axes), LIFT * math.sqrt(variance))
+    counts = np.maximum(target.values.sum(axis=axes), LIFT * np.sqrt(target.variance.sum(axis=axes)))
     return np.asarray(np.log(counts / total), dtype=np.float64)
 
 
@@ -127,6 +148,7 @@ class LeastSquares:
         self._flat = flat
         self._places: list[_Place] = []
         observed: list[Floats] = []
+        weights: list[Floats] = []
         curvature = np.zeros(len(cliques))
         start = 0
         for target in targets:
@@ -136,10 +158,12 @@ class LeastSquares:
             start = place.cells.stop
             self._places.append(place)
             kept = [a for a in stored if a in target.clique]
-            observed.append(target.values.transpose([target.clique.index(a) for a in kept]).ravel())
-            curvature[leaf] += domain.size(cliques[leaf]) / target.values.size / target.variance
+            axes = [target.clique.index(a) for a in kept]
+            observed.append(target.values.transpose(axes).ravel())
+            weights.append(1.0 / target.variance.transpose(axes).ravel())
+            curvature[leaf] += domain.size(cliques[leaf]) / target.values.size / target.variance.min()
         self._observed = np.concatenate(observed)
-        self._weights = np.repeat([1.0 / t.variance for t in targets], [t.values.size for t in targets])
+        self._weights = np.concatenate(weights)
         self._residuals = np.empty_like(self._observed)
         self.goal = expected_loss(targets)
         self.smoothness = float(curvature.max())
@@ -147,7 +171,8 @@ class LeastSquares:
     def evaluate(self, counts: Floats) -> tuple[float, Floats]:
         """(loss, gradient with respect to every cell of every table).
 
-        `smoothness`, the largest over tables of ``sum |table| / |target| / sigma^2``, bounds its curvature.
+        `smoothness`, the largest over tables of ``sum |table| / |target| / least variance``, bounds its
+        curvature.
         """
         residuals = self._residuals
         for place in self._places:
