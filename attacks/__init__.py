@@ -1,15 +1,15 @@
 """Attacks on anybody's synthetic table. Knows nothing of how synthesis works."""
 
-from attacks.evaluate import FEWEST, AttackResult, Bound
+from attacks.asked import Asked, default_attacks
+from attacks.evaluate import FEWEST, AttackResult, Bound, Success
 from attacks.knowledge import Holds, Targets, ThreatModel, Wants
 from attacks.result import INCONCLUSIVE, LEAK, NO_EVIDENCE, VIOLATION, ControlResult, SuiteResult
 from attacks.stats import Interval, RateAt
-from attacks.suite import default_attacks, run_game, run_suite
+from attacks.suite import run_game, run_suite
 from attacks.threat import Attack, Candidates, Claim, Game, Rows, View
 
 __all__ = [
-    "FEWEST", "INCONCLUSIVE", "LEAK", "NO_EVIDENCE", "VIOLATION", "Attack", "AttackResult", "Bound", "Candidates",
-    "Claim", "ControlResult", "Game", "Holds", "Interval", "RateAt", "Rows", "SuiteResult", "Targets", "ThreatModel",
-    "View", "Wants", "default_attacks",
-    "run_game", "run_suite",
+    "FEWEST", "INCONCLUSIVE", "LEAK", "NO_EVIDENCE", "VIOLATION", "Asked", "Attack", "AttackResult", "Bound", "Candidates",
+    "Claim", "ControlResult", "Game", "Holds", "Interval", "RateAt", "Rows", "Success", "SuiteResult", "Targets",
+    "ThreatModel", "View", "Wants", "default_attacks", "run_game", "run_suite",
 ]  # fmt: skip

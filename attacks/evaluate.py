@@ -10,11 +10,12 @@ import numpy as np
 
 from attacks import stats
 from attacks.guarantee.one_run import epsilon_lower_bound
-from attacks.knowledge import ThreatModel
+from attacks.knowledge import Targets, ThreatModel
 from attacks.stats import Interval, RateAt
-from attacks.threat import Attack, Floats, Game, Mask
+from attacks.threat import Attack, Claim, Floats, Game, Mask, right_above
 
 EVERYONE = "everyone"
+MOST_ISOLATED = "most isolated 5 %"
 _FEWEST_GUESSES = 25  # all right, they refute an epsilon of about 0.9; fewer hardly anything
 _FOR_GROUPS = 0.2  # share of the family-wise error spent on groups
 FEWEST = 10  # fewest members and controls for which a number means anything
@@ -38,9 +39,40 @@ class Bound:
         }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Success:
+    """How often the guess about a target was right: members, controls, and the first minus the second.
+
+    `allowed`: the most that the claim allows of that difference, at the controls' rate; None without a claim.
+    """
+
+    members: Interval
+    controls: Interval
+    excess: Interval
+    allowed: float | None
+
+    @classmethod
+    def of(cls, right: Mask, member: Mask, claim: Claim | None) -> Success:
+        inside, outside = (
+            stats.wilson(int(right[side].sum()), int(side.sum())) for side in (member, ~member)
+        )
+        allowed = None if claim is None else claim.tpr(outside.value) - outside.value
+        return cls(inside, outside, stats.difference(inside, outside), allowed)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "members": self.members.as_json(), "controls": self.controls.as_json(),
+            "excess": self.excess.as_json(), "claim_allows_excess_of_at_most": self.allowed,
+        }  # fmt: skip
+
+
 @dataclass(frozen=True, eq=False)
 class AttackResult:
-    """What one attack achieved on one group of units. `scores` (units,) is for internal tables."""
+    """What one attack achieved on one group of units.
+
+    `scores` (units,) is for internal tables; NaN for units that were not attacked. `success`: of an attack
+    that guesses something else than membership.
+    """
 
     name: str
     threat: ThreatModel
@@ -55,6 +87,7 @@ class AttackResult:
     bound: Bound | None
     scores: Floats
     is_blind: bool = False  # gave every unit the same score: no test
+    success: Success | None = None
 
     @property
     def label(self) -> str:
@@ -74,6 +107,7 @@ class AttackResult:
             "p_value": self.p_value,
             "adjusted_p_value": self.adjusted_p,
             "epsilon_bound": self.bound.as_json() if self.bound else None,
+            "success": self.success.as_json() if self.success else None,
         }
 
 
@@ -81,16 +115,25 @@ def measure(
     attack: Attack, group: str, chosen: Mask, scores: Floats, game: Game, draws: int, rng: np.random.Generator
 ) -> AttackResult:
     """Rates and a p-value of one attack's scores on the chosen units; `adjusted_p` is not adjusted yet."""
-    member, part = game.member[chosen], scores[chosen]
+    member, part, claim = game.member[chosen], scores[chosen], game.claim
     rates = tuple(
-        RateAt(fpr, stats.rate_at(part, member, fpr), game.claim.tpr(fpr) if game.claim else None)
+        RateAt(fpr, stats.rate_at(part, member, fpr), claim.tpr(fpr) if claim else None)
         for fpr in stats.FIXED_FPR
     )
     p = stats.permutation_p(part, member, draws, rng)
+    above = right_above(attack)
+    success = None if above is None else Success.of(part > above, member, claim)
     return AttackResult(
-        attack.name, attack.threat, group, int(member.sum()), int((~member).sum()), stats.auc(part, member),
-        game.claim.auc() if game.claim else None, rates, p, p, None, scores, bool((part == part[0]).all()),
+        attack.name, _threat(attack, group), group, int(member.sum()), int((~member).sum()),
+        stats.auc(part, member), claim.auc() if claim else None, rates, p, p, None, scores,
+        bool((part == part[0]).all()), success,
     )  # fmt: skip
+
+
+def _threat(attack: Attack, group: str) -> ThreatModel:
+    if group == EVERYONE:
+        return attack.threat
+    return attack.threat.against(Targets.ISOLATED if group == MOST_ISOLATED else Targets.GROUP)
 
 
 def adjusted(results: Sequence[AttackResult]) -> tuple[AttackResult, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from attacks.evaluate import EVERYONE, AttackResult
-from attacks.stats import roc_points
+from attacks.stats import FIXED_FPR, RateAt, roc_points
 from attacks.threat import Claim, Floats, Mask
 
 VIOLATION = "VIOLATION"
@@ -47,7 +48,8 @@ class SuiteResult:
     """Verdict, bound, attacks and controls. Internal: it was computed from real rows.
 
     `bound`: for a LEAK, "within" what the claim allows or "none claimed"; else None. `smallest_share`: the
-    smallest share of the rows whose cells, when copied, these attacks were seen to see.
+    smallest share of the rows whose cells, when copied, these attacks were seen to see. `left_out`: attacks that
+    did not fit into the time budget.
     """
 
     verdict: str
@@ -63,6 +65,7 @@ class SuiteResult:
     split_is_random: bool
     warnings: tuple[str, ...] = ()
     member: Mask = field(default_factory=lambda: np.zeros(0, bool), repr=False)
+    left_out: tuple[str, ...] = ()
 
     @property
     def worst(self) -> AttackResult | None:
@@ -90,11 +93,16 @@ class SuiteResult:
             "smallest_copied_share_seen": self.smallest_share,
             "attacks": [a.as_json() for a in self.attacks],
             "controls": [c.as_json() for c in self.controls],
+            "left_out": list(self.left_out),
             "warnings": list(self.warnings),
         }
 
+    def to_frame(self) -> pd.DataFrame:
+        """One line per attack and group: rates with intervals, what the claim allows, p-values, bounds."""
+        return pd.DataFrame([_flat(attack) for attack in self.attacks])
+
     def scores(self) -> pd.DataFrame:
-        """Internal: one line per unit, whether it is a member, and each attack's score."""
+        """Internal: one line per unit, whether it is a member, and each attack's score (NaN: not attacked)."""
         frame = pd.DataFrame({"member": self.member})
         for attack in self.attacks:
             if attack.group == EVERYONE:
@@ -109,7 +117,8 @@ class SuiteResult:
         parts = []
         for attack in self.attacks:
             if attack.group == EVERYONE:
-                fpr, tpr = _thin(*roc_points(attack.scores, self.member), most)
+                tried = ~np.isnan(attack.scores)
+                fpr, tpr = _thin(*roc_points(attack.scores[tried], self.member[tried]), most)
                 parts.append(pd.DataFrame({"attack": attack.name, "fpr": fpr, "tpr": tpr}))
         frame = (
             pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["attack", "fpr", "tpr"])
@@ -120,13 +129,14 @@ class SuiteResult:
     def __str__(self) -> str:
         lines = [self.verdict, self.headline]
         if self.attacks:
-            lines += [
-                "",
-                _ROW.format("attack", "AUC [95 %]", "TPR at FPR", "allowed", "p (Holm)", "epsilon >="),
-            ]
-            lines += [_line(attack) for attack in self.attacks]
+            lines += ["", *_table(self.attacks)]
+        guesses = [attack for attack in self.attacks if attack.success]
+        if guesses:
+            lines += ["", *_guess_table(guesses)]
         if self.controls:
             lines += ["", *(f"{c.kind}: {c.name}: {_seen(c)}" for c in self.controls)]
+        if self.left_out:
+            lines += ["", f"left out, they did not fit into the time: {', '.join(self.left_out)}"]
         return "\n".join([*lines, *(f"note: {warning}" for warning in self.warnings)])
 
 
@@ -137,15 +147,64 @@ def _thin(fpr: Floats, tpr: Floats, most: int) -> tuple[Floats, Floats]:
     return fpr[kept], tpr[kept]
 
 
-_ROW = "{:<54} {:<20} {:<28} {:<8} {:<9} {}"
+_ROW = "{:<54} {:<20} {:<15} {:<15} {:<15} {:<9} {}"
+_GUESS = "{:<54} {:<20} {:<20} {:<24} {}"
 
 
-def _line(attack: AttackResult) -> str:
-    rate = next((r for r in attack.rates if r.rate is not None), None)
-    shown = f"{rate.rate} @ {100 * rate.fpr:g} %" if rate else "too few controls"
-    allowed = f"{rate.allowed:.3f}" if rate and rate.allowed is not None else "-"
-    epsilon = f"{attack.bound.epsilon:.2f}" if attack.bound else "-"
-    return _ROW.format(attack.label, str(attack.auc), shown, allowed, f"{attack.adjusted_p:.3g}", epsilon)
+def _table(attacks: Sequence[AttackResult]) -> list[str]:
+    """Of every attack the area, true-positive rates with what the claim allows, p-value and bound."""
+    share = [f"TPR at {100 * fpr:g} %" for fpr in FIXED_FPR]
+    lines = [_ROW.format("attack", "AUC [95 %]", *share, "p (Holm)", "epsilon >=")]
+    for attack in attacks:
+        epsilon = f"{attack.bound.epsilon:.2f}" if attack.bound else "-"
+        rates = [_rate(rate) for rate in attack.rates]
+        lines.append(_ROW.format(attack.label, str(attack.auc), *rates, f"{attack.adjusted_p:.3g}", epsilon))
+    if any(attack.auc_allowed is not None for attack in attacks):
+        allowed = attacks[0].auc_allowed or 0.0
+        most = [f"{rate.allowed:.3f}" if rate.allowed is not None else "-" for rate in attacks[0].rates]
+        lines.append(_ROW.format("allowed by the claim, at most", f"{allowed:.3f}", *most, "", "").rstrip())
+    return lines
+
+
+def _rate(rate: RateAt) -> str:
+    return "too few" if rate.rate is None else f"{rate.rate.value:.3f}"
+
+
+def _guess_table(attacks: Sequence[AttackResult]) -> list[str]:
+    """How often each guess was right: for members, for held-out units, and the difference."""
+    lines = [_GUESS.format("right guesses", "members", "held out", "difference [95 %]", "allowed")]
+    for attack in attacks:
+        if attack.success is not None:
+            found = attack.success
+            allowed = "-" if found.allowed is None else f"{found.allowed:.3f}"
+            members, controls = f"{found.members.value:.3f}", f"{found.controls.value:.3f}"
+            lines.append(_GUESS.format(attack.label, members, controls, str(found.excess), allowed))
+    return lines
+
+
+def _flat(attack: AttackResult) -> dict[str, Any]:
+    line: dict[str, Any] = {
+        "attack": attack.name, "group": attack.group, "wants": str(attack.threat.wants),
+        "members": attack.members, "controls": attack.controls, "auc": attack.auc.value,
+        "auc_low": attack.auc.low, "auc_high": attack.auc.high, "auc_allowed": attack.auc_allowed,
+    }  # fmt: skip
+    for rate in attack.rates:
+        name = f"tpr_at_{rate.fpr:g}"
+        found = (None, None, None) if rate.rate is None else (rate.rate.value, rate.rate.low, rate.rate.high)
+        line |= dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True))
+        line[f"{name}_allowed"] = rate.allowed
+    line |= {"p_value": attack.p_value, "adjusted_p": attack.adjusted_p}
+    line["epsilon_at_least"] = attack.bound.epsilon if attack.bound else None
+    success = attack.success
+    line |= {
+        "right_members": success.members.value if success else None,
+        "right_controls": success.controls.value if success else None,
+        "excess": success.excess.value if success else None,
+        "excess_low": success.excess.low if success else None,
+        "excess_high": success.excess.high if success else None,
+        "excess_allowed": success.allowed if success else None,
+    }
+    return line
 
 
 def _seen(control: ControlResult) -> str:

@@ -65,6 +65,23 @@ def clopper_pearson(hits: int, trials: int, confidence: float = 0.95) -> Interva
     return Interval(hits / trials, low, high, confidence)
 
 
+def wilson(hits: int, trials: int, confidence: float = 0.95) -> Interval:
+    """Score interval of a rate (Wilson 1927)."""
+    z = float(stats.norm.ppf(0.5 + confidence / 2.0))
+    rate, spread = hits / trials, z * z / trials
+    middle = (rate + spread / 2.0) / (1.0 + spread)
+    half = z * math.sqrt(rate * (1.0 - rate) / trials + spread / (4.0 * trials)) / (1.0 + spread)
+    return Interval(rate, max(0.0, middle - half), min(1.0, middle + half), confidence)
+
+
+def difference(first: Interval, second: Interval) -> Interval:
+    """First rate minus second, from their `wilson` intervals (Newcombe 1998, method 10)."""
+    value = first.value - second.value
+    down = math.hypot(first.value - first.low, second.high - second.value)
+    up = math.hypot(first.high - first.value, second.value - second.low)
+    return Interval(value, value - down, value + up, first.confidence)
+
+
 def auc(scores: Floats, member: Mask, confidence: float = 0.95) -> Interval:
     """P[a member scores above a control] (ties count half), with Newcombe's interval.
 

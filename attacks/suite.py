@@ -8,16 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from attacks import evaluate, verdicts
+from attacks import evaluate, timing, verdicts
+from attacks.asked import Asked, resolved
 from attacks.controls import run_controls
-from attacks.evaluate import EVERYONE, FEWEST, AttackResult
-from attacks.membership.joins import Join
-from attacks.membership.marginals import MarginalRatio, ThreeWayRatio
+from attacks.evaluate import EVERYONE, FEWEST, MOST_ISOLATED, AttackResult
 from attacks.prepare import Files, as_table, groups_of, prepare
-from attacks.reidentification.nearest import CloserThanPeople, ClosestRecord
 from attacks.result import SuiteResult
 from attacks.split import fair_targets, overlap
-from attacks.threat import Attack, Claim, Floats, Game, Mask, View
+from attacks.threat import Attack, Claim, Floats, Game, Mask, most_targets
 from dpsynth.domain import Clique
 from dpsynth.errors import AuditError
 from dpsynth.schema import Schema
@@ -29,27 +27,7 @@ Progress = Callable[[str, float], None]
 ALPHA_BOUND = 0.009  # family-wise: a violation; 0.001 more is for the odds of the split (split.py)
 DELTA_UNCLAIMED = 1e-9  # bounds on epsilon need a delta when nothing was claimed
 ISOLATED = 0.05
-_MOST_ISOLATED = "most isolated 5 %"
 DRAWS = 9_999
-
-
-def default_attacks(view: View) -> tuple[Attack, ...]:
-    """The default set for what this attacker holds."""
-    rows = "looks for a synthetic row"
-    chosen: list[Attack] = []
-    if view.has_finer_values:
-        chosen.append(Join("exact row", f"{rows} with the target's values, word for word", cells=False))
-    chosen += [
-        Join("exact cells", f"{rows} in all the target's cells"),
-        Join("all cells but one", f"{rows} in all the target's cells but one", mismatches=1),
-        ClosestRecord(),
-        CloserThanPeople(),
-        MarginalRatio(),
-        ThreeWayRatio(),
-    ]
-    if view.cliques:
-        chosen.append(MarginalRatio("marginal ratio, cliques known", known=True))
-    return tuple(chosen)
 
 
 def run_suite(
@@ -63,10 +41,13 @@ def run_suite(
     split_is_random: bool = True,
     rng: np.random.Generator | None = None,
     progress: Progress | None = None,
-    attacks: Sequence[Attack] | None = None,
+    attacks: Sequence[Attack | str] | None = None,
+    secrets: Sequence[str] = (),
+    quasi_identifiers: Sequence[str] = (),
     groups: Sequence[str] = (),
     coin: float | None = None,
     must_see: float = 0.01,
+    time_budget: float | None = None,
 ) -> SuiteResult:
     """Attacks a synthetic table and says what was found. Internal: it is computed from real rows.
 
@@ -74,11 +55,15 @@ def run_suite(
     source, held out by chance; both with all rows of a unit, or both cut to the schema's bound. `claim`: the
     promised (epsilon, delta) for one unit, None for none. `cliques`: the marginals that the generator
     measured, when known. `split_is_random`: False when something other than chance may tell members from
-    controls (a vendor's files); the strongest verdict is then LEAK. `groups`: columns whose cells are groups
-    to be looked at by themselves. `coin`: the probability with which each unit was held out by a coin of its
-    own, when declared; it sharpens the bound on epsilon. `must_see`: the copied share of the rows that the
-    attacks have to see when it is planted; else INCONCLUSIVE. `rng` decides ties, permutations and planted
-    outputs; without it the operating system does.
+    controls (a vendor's files); the strongest verdict is then LEAK.
+
+    `attacks`: your own (see `Attack`), besides or instead of "default". `secrets`: columns that nobody may learn
+    about a target; `quasi_identifiers`: columns that an attacker may know of him (without any, all but the
+    secret). `groups`: columns whose cells are groups to be looked at by themselves. `coin`: the probability with
+    which each unit was held out by a coin of its own, when declared; it sharpens the bound on epsilon.
+    `must_see`: the copied share of the rows that the attacks have to see when it is planted; else INCONCLUSIVE.
+    `time_budget`: CPU seconds; what does not fit is left out and named in the result. `rng` decides ties,
+    permutations and planted outputs; without it the operating system does.
 
     Raises DataError when rows do not fit the schema, AuditError (A1xx) when the input is unusable.
     """
@@ -87,6 +72,8 @@ def run_suite(
     _check_share(must_see, "A105", "must_see is not a share")
     if coin is not None:
         _check_share(coin, "A106", "the hold-out coin is not a probability")
+    asked = Asked(tuple(secrets), tuple(quasi_identifiers), tuple(groups))
+    asked.check(list(schema.modelled))
     prepared = prepare(
         _files(synthetic, members, controls, schema), schema, None if cliques is None else tuple(cliques), rng
     )
@@ -94,9 +81,11 @@ def run_suite(
     if prepared.view is None:
         return verdicts.nothing(prepared.problem, entity, promised, split_is_random, odd)
     view = prepared.view if coin is None else replace(prepared.view, prior=1.0 - coin)
-    parts = groups_of(view.candidates, schema, groups)
+    parts = groups_of(view.candidates, schema, asked.groups)
     game = Game(view, prepared.member, promised, split_is_random, coin, entity, parts)
-    result = run_game(game, rng, attacks=attacks, progress=progress, must_see=must_see)
+    result = run_game(
+        game, rng, attacks=attacks, asked=asked, progress=progress, must_see=must_see, time_budget=time_budget
+    )
     return replace(result, warnings=(*odd, *result.warnings))
 
 
@@ -136,18 +125,24 @@ def run_game(
     game: Game,
     rng: np.random.Generator,
     *,
-    attacks: Sequence[Attack] | None = None,
+    attacks: Sequence[Attack | str] | None = None,
+    asked: Asked | None = None,
     progress: Progress | None = None,
     must_see: float = 0.01,
+    time_budget: float | None = None,
 ) -> SuiteResult:
     """The suite on a prepared game."""
     tell: Progress = _silent if progress is None else progress
     if min(game.members // 2, game.controls) < FEWEST:
         problem = f"{game.members} members and {game.controls} held-out {game.entity}s are too few"
         return verdicts.nothing(problem, game.entity, game.claim, game.split_is_random, ())
-    chosen = tuple(default_attacks(game.view) if attacks is None else attacks)
-    if not chosen or len({attack.name for attack in chosen}) < len(chosen):
-        raise AuditError("A107", "no attacks, or two of the same name", "give each attack a name of its own")
+    chosen = resolved(attacks, game.view, asked or Asked())
+    left_out: tuple[str, ...] = ()
+    if time_budget is not None:
+        tell("measuring how long the attacks take", 0.0)
+        choice = timing.within(game, chosen, time_budget, DRAWS, rng)
+        chosen, left_out = choice.attacks, choice.left_out
+        game = replace(game, looks_at_isolated=choice.isolated)
     found = examine(game, chosen, DRAWS, rng, lambda step, done: tell(step, 0.3 * done))
     if game.split_is_random:
         found = with_bounds(found, game, rng)
@@ -157,7 +152,7 @@ def run_game(
 
     controls = run_controls(game, again, must_see, rng, lambda step, done: tell(step, 0.3 + 0.7 * done))
     tell("done", 1.0)
-    return verdicts.conclude(game, found, controls, overlap(game, rng), must_see)
+    return verdicts.conclude(game, found, controls, overlap(game, rng), must_see, left_out)
 
 
 def examine(
@@ -168,9 +163,12 @@ def examine(
     results: list[AttackResult] = []
     for i, attack in enumerate(attacks):
         tell(f"attack: {attack.name}", i / len(attacks))
-        scores = _checked(attack, attack(game.view, rng), game)
+        scores = _scores(attack, game, rng)
+        tried = ~np.isnan(scores)
         results += [
-            evaluate.measure(attack, g, units, scores, game, draws, rng) for g, units in groups.items()
+            evaluate.measure(attack, name, units & tried, scores, game, draws, rng)
+            for name, units in groups.items()
+            if name == EVERYONE or _is_large(units & tried, game)
         ]
     return evaluate.adjusted(results)
 
@@ -180,20 +178,31 @@ def _groups(game: Game) -> dict[str, Mask]:
 
     Only those large enough to say anything.
     """
-    isolation = game.view.candidates.isolation
-    groups = {_MOST_ISOLATED: isolation > np.quantile(isolation, 1 - ISOLATED), **game.groups}
-    large = {
-        n: g for n, g in groups.items() if min((g & game.member).sum(), (g & ~game.member).sum()) >= FEWEST
-    }
+    groups = dict(game.groups)
+    if game.looks_at_isolated:
+        isolation = game.view.candidates.isolation
+        groups = {MOST_ISOLATED: isolation > np.quantile(isolation, 1 - ISOLATED), **groups}
+    large = {name: group for name, group in groups.items() if _is_large(group, game)}
     return {EVERYONE: np.ones(len(game.member), bool), **large}
 
 
-def _checked(attack: Attack, scores: Floats, game: Game) -> Floats:
-    scores = np.asarray(scores, np.float64)
-    if scores.shape != game.member.shape or np.isnan(scores).any():
+def _is_large(group: Mask, game: Game) -> bool:
+    return min(int((group & game.member).sum()), int((group & ~game.member).sum())) >= FEWEST
+
+
+def _scores(attack: Attack, game: Game, rng: np.random.Generator) -> Floats:
+    """One score per unit, NaN for units that this attack is not tried on."""
+    most = most_targets(attack)
+    view = (
+        game.view
+        if most is None or not _is_large(np.arange(len(game.member)) < most, game)
+        else game.view.few(most)
+    )
+    found = np.asarray(attack(view, rng), np.float64)
+    if found.shape != (view.candidates.units,) or np.isnan(found).any():
         problem = f"attack '{attack.name}' did not give one number per {game.entity}"
         raise AuditError("A108", problem, "return one score per candidate unit, larger for a member")
-    return scores
+    return np.concatenate([found, np.full(len(game.member) - len(found), np.nan)])
 
 
 def with_bounds(
@@ -207,7 +216,8 @@ def with_bounds(
     def bounded(result: AttackResult) -> AttackResult:
         if result.group != EVERYONE:
             return result
-        found = evaluate.bound(result.scores, game.member, target, bias, delta, alpha, rng)
+        tried = target & ~np.isnan(result.scores)
+        found = evaluate.bound(result.scores, game.member, tried, bias, delta, alpha, rng)
         return replace(result, bound=found)
 
     return tuple(bounded(result) for result in results)

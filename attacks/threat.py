@@ -232,6 +232,18 @@ class View:
         found = nearest(candidates.rows.fine, new.fine, candidates.ordered)[:, 0]
         return found if self.grown is None else np.minimum(found, self.grown[0].closest)
 
+    def few(self, most: int) -> View:
+        """The same view of the first `most` candidate units: they are in random order."""
+        if self.candidates.units <= most:
+            return self
+        return self.once(f"first {most}", lambda: self._few(most))
+
+    def _few(self, most: int) -> View:
+        chosen = np.arange(self.candidates.units) < most
+        fewer = self.candidates.once(f"first {most}", lambda: self.candidates.take(chosen))
+        grown = None if self.grown is None else (self.grown[0].few(most), self.grown[1])
+        return replace(self, candidates=fewer, grown=grown)
+
 
 @dataclass(frozen=True, eq=False)
 class Game:
@@ -248,6 +260,7 @@ class Game:
     coin: float | None = None
     entity: str = "row"
     groups: dict[str, Mask] = field(default_factory=dict)
+    looks_at_isolated: bool = True
 
     def __post_init__(self) -> None:
         if len(self.member) != self.view.candidates.units:
@@ -272,7 +285,13 @@ class Game:
 
 
 class Attack(Protocol):
-    """One score per candidate unit, larger for "was in the training data". It never sees who is who."""
+    """One score per candidate unit, larger for "was in the training data". It never sees who is who.
+
+    Any object with these three members can be handed to the suite. Two more are optional: `most_targets`, an
+    int: only that many units, chosen at random, are attacked (`view.candidates` then has only these); and
+    `right_above`, a float, of an attack that guesses something else about its target (a secret, a link): where
+    a score is above it, the guess was right, and the suite reports how often, for members and for controls.
+    """
 
     @property
     def name(self) -> str: ...
@@ -283,3 +302,15 @@ class Attack(Protocol):
         ...
 
     def __call__(self, view: View, rng: np.random.Generator) -> Floats: ...
+
+
+def right_above(attack: Attack) -> float | None:
+    """The optional member of that name; None for an attack on membership."""
+    value = getattr(attack, "right_above", None)
+    return None if value is None else float(value)
+
+
+def most_targets(attack: Attack) -> int | None:
+    """The optional member of that name; None when all units are attacked."""
+    value = getattr(attack, "most_targets", None)
+    return None if value is None else int(value)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from attacks.controls import ALPHA, percent
-from attacks.evaluate import AttackResult
+from attacks.evaluate import EVERYONE, MOST_ISOLATED, AttackResult
 from attacks.result import (
     CELLS,
     INCONCLUSIVE,
@@ -19,9 +21,12 @@ from attacks.result import (
     SuiteResult,
 )
 from attacks.split import Overlap
+from attacks.stats import auc
 from attacks.threat import Claim, Game
 
 _TOO_MUCH_OVERLAP = 0.05  # of the held-out units
+_SURE = 1.0 - 1e-6
+_SMALL = 100  # held-out units of a group: fewer show only a large leak
 
 WEAK_ABOVE = 0.005  # an adjusted p-value above it is called weak in words
 WEAK = " It may be chance: of 100 tables without any leak, 5 are told so."
@@ -43,14 +48,17 @@ def conclude(
     controls: Sequence[ControlResult],
     overlap: Overlap,
     must_see: float,
+    left_out: tuple[str, ...] = (),
 ) -> SuiteResult:
     """The verdict: the strongest that the controls and the split allow."""
     case = _Case(game, tuple(attacks), tuple(controls), overlap, must_see)
     verdict, headline = case.decide()
+    if left_out:
+        headline += f" Left out for lack of time: {', '.join(left_out)}."
     bound = None if verdict != LEAK else "within" if game.claim else "none claimed"
     return SuiteResult(
         verdict, headline, bound, game.claim, game.entity, game.members, game.controls, case.attacks,
-        case.controls, case.smallest_share, game.split_is_random, case.warnings(), game.member,
+        case.controls, case.smallest_share, game.split_is_random, case.warnings(), game.member, left_out,
     )  # fmt: skip
 
 
@@ -69,6 +77,7 @@ class _Case:
             (INCONCLUSIVE, self._false_alarm),
             (VIOLATION, self._violation),
             (LEAK, self._leak),
+            (INCONCLUSIVE, self._swapped),
             (INCONCLUSIVE, self._missed),
         )
         for verdict, rule in rules:
@@ -135,6 +144,21 @@ class _Case:
             return "No privacy was promised that it could be measured against."
         return f"No attack proves more than the promise ({self.game.claim}) allows."
 
+    def _swapped(self) -> str | None:
+        """Clearly closer to the held-out units than to the members: the files are not what they are said to be."""
+        for attack in self.attacks:
+            tried = ~np.isnan(attack.scores)
+            if attack.group != EVERYONE or attack.is_blind or attack.success:
+                continue
+            area = auc(attack.scores[tried], self.game.member[tried], _SURE)
+            if area.high < 0.5:
+                return (
+                    f"Nothing can be concluded: the table is closer to the held-out {self._people} than to the "
+                    f"members ('{attack.name}' ranks a member above them {percent(area.value)} of the time). Were "
+                    "the two files swapped, or was it made from the held-out rows too?"
+                )
+        return None
+
     def _missed(self) -> str | None:
         missed = [c for c in self.controls if c.kind == POSITIVE and not c.passed]
         if not missed:
@@ -177,11 +201,19 @@ class _Case:
     def warnings(self) -> tuple[str, ...]:
         """What weakens the result, in words."""
         found = [f"{self._both()}; that weakens every attack"] if self.overlap.excess > 0 else []
-        if not any(attack.group.startswith("most isolated") for attack in self.attacks):
+        if self.game.looks_at_isolated and all(attack.group != MOST_ISOLATED for attack in self.attacks):
             found.append(f"too few {self._people} to look at the most isolated 5 % by themselves")
         small = sorted(set(self.game.groups) - {attack.group for attack in self.attacks})
         if small:
             found.append(f"too few {self._people} to look at by themselves: {', '.join(small)}")
+        weak = {
+            a.group: a.controls for a in self.attacks if a.group in self.game.groups and a.controls < _SMALL
+        }
+        if weak:
+            found.append(
+                f"so few held-out {self._people} that only a large leak would show: "
+                f"{', '.join(f'{name} ({count})' for name, count in sorted(weak.items()))}"
+            )
         if self.game.controls < 1_000:
             found.append(
                 f"{self.game.controls:,} held-out {self._people} are too few for true-positive rates at "
@@ -191,6 +223,12 @@ class _Case:
 
 
 def _strength(attack: AttackResult, entity: str) -> str:
+    found = attack.success
+    if found is not None and found.excess.low > 0:
+        return (
+            f"its guess is right for {percent(found.members.value)} of the members and "
+            f"{percent(found.controls.value)} of the held-out"
+        )
     rate = next((r for r in attack.rates if r.rate is not None and r.rate.low > r.fpr), None)
     if rate is not None and rate.rate is not None:
         return (

@@ -27,7 +27,8 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1] / part) for part in ("",
 import known_leaks  # noqa: E402
 
 from attacks import AttackResult, Candidates, Claim, Game, Rows, View, run_game, stats  # noqa: E402
-from attacks.suite import default_attacks, examine, with_bounds  # noqa: E402
+from attacks.asked import default_attacks  # noqa: E402
+from attacks.suite import examine, with_bounds  # noqa: E402
 from dpsynth.domain import Clique, Domain  # noqa: E402
 from dpsynth.records import Records  # noqa: E402
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from attacks.suite import default_attacks, examine
+from attacks.asked import default_attacks
+from attacks.suite import examine
 from attacks.threat import Candidates, Game, Rows, View
 from dpsynth.domain import Clique
 from dpsynth.records import Records

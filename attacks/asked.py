@@ -1,0 +1,92 @@
+"""What the owner of the data asks to be looked at, and the attacks that this calls for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from attacks.disclosure import InferByLearning, InferByNearest, Linkability, SinglingOut
+from attacks.membership.joins import Join
+from attacks.membership.marginals import MarginalRatio, ThreeWayRatio
+from attacks.reidentification.nearest import CloserThanPeople, ClosestRecord
+from attacks.threat import Attack, View
+from dpsynth.errors import AuditError
+
+DEFAULT = "default"
+"""Stands for the default set in a list of attacks."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Column names. `secrets`: what nobody may learn about a target; `quasi_identifiers`: what an attacker may
+    know of him (without any, all columns but the secret); `groups`: whose cells are looked at by themselves.
+    """
+
+    secrets: tuple[str, ...] = ()
+    quasi_identifiers: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+    def check(self, names: Sequence[str]) -> None:
+        """AuditError A109 when one of them is no modelled column."""
+        for what, columns in vars(self).items():
+            strange = sorted(set(columns) - set(names))
+            if strange:
+                said = what.replace("_", "-")
+                raise AuditError(
+                    "A109", f"{said} name the unknown column '{strange[0]}'", "name modelled columns"
+                )
+
+    def known(self, secret: str, names: Sequence[str]) -> tuple[str, ...]:
+        """What the attacker on this secret knows of his target."""
+        return tuple(name for name in (self.quasi_identifiers or names) if name != secret)
+
+
+def default_attacks(view: View, asked: Asked | None = None) -> tuple[Attack, ...]:
+    """The default set for what this attacker holds and for what was asked; what matters most comes first."""
+    return (*_membership(view), *_disclosure(view.synthetic.cells.domain.attributes, asked or Asked()))
+
+
+def _membership(view: View) -> list[Attack]:
+    rows = "looks for a synthetic row"
+    chosen: list[Attack] = [
+        Join("exact cells", f"{rows} in all the target's cells"),
+        MarginalRatio(),
+        ClosestRecord(),
+        CloserThanPeople(),
+        Join("all cells but one", f"{rows} in all the target's cells but one", mismatches=1),
+        ThreeWayRatio(),
+    ]
+    if view.has_finer_values:
+        chosen.insert(0, Join("exact row", f"{rows} with the target's values, word for word", cells=False))
+    if view.cliques:
+        chosen.insert(1, MarginalRatio("marginal ratio, cliques known", known=True))
+    return chosen
+
+
+def _disclosure(names: tuple[str, ...], asked: Asked) -> list[Attack]:
+    chosen: list[Attack] = [SinglingOut()]
+    if len(names) > 1:
+        chosen.append(SinglingOut("single out by several columns", several=True))
+    for secret in asked.secrets:
+        known = asked.known(secret, names)
+        if known:
+            chosen += [InferByNearest(secret, known), InferByLearning(secret, known)]
+    others = tuple(name for name in names if name not in asked.quasi_identifiers)
+    if asked.quasi_identifiers and others:
+        chosen.append(Linkability(asked.quasi_identifiers, others))
+    return chosen
+
+
+def resolved(attacks: Sequence[Attack | str] | None, view: View, asked: Asked) -> tuple[Attack, ...]:
+    """The attacks to run: None and "default" stand for the default set. AuditError A107 when two share a name."""
+    listed: list[Attack] = []
+    for attack in [DEFAULT] if attacks is None else attacks:
+        if attack == DEFAULT:
+            listed += default_attacks(view, asked)
+        elif isinstance(attack, str):
+            raise AuditError("A110", f"there is no attack {attack!r}", "give attack objects, or 'default'")
+        else:
+            listed.append(attack)
+    if not listed or len({attack.name for attack in listed}) < len(listed):
+        raise AuditError("A107", "no attacks, or two of the same name", "give each attack a name of its own")
+    return tuple(listed)
