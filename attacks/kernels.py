@@ -1,10 +1,12 @@
-"""The two hot loops behind checked arguments: nearest neighbours and label permutations."""
+"""The two hot loops behind checked arguments: exact nearest neighbours and label permutations."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +14,112 @@ from numpy.typing import NDArray
 from attacks.sizes import FARTHEST, MISMATCH
 
 Bytes = NDArray[np.uint8]
-Distances = NDArray[np.uint16]
+Distances = NDArray[np.uint32]
+Index = NDArray[np.int64]
 
 _THREADS = 2
-_WORTH_A_THREAD = 1 << 28  # comparisons: about 20 ms
-_MOST_COLUMNS = FARTHEST // MISMATCH
+_WORTH_A_THREAD = 1 << 26  # comparisons, were no block left out
+_NARROW = (2**16 - 1) // MISMATCH - 1  # unweighted columns whose sum has 16 bits
+_UNITS = 1 << 23  # what declared weights add up to as integers; times 255 it has 32 bits
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbourhood:
+    """A table arranged for exact searches: in blocks of near rows, most of which a search can leave out.
+
+    A column adds ``|a - b|`` where ordered, else 255 for a mismatch, times its integer weight. `units`: the sum
+    of the weights, so that ``distance / (255 * units)`` is Gower's distance in [0, 1].
+    """
+
+    columns: Bytes  # (columns, rows), the columns that say most first
+    order: NDArray[np.uint32]  # which row of the table each is
+    starts: Index
+    low: Bytes
+    high: Bytes
+    chosen: Index  # which column of the table each is
+    ordered: NDArray[np.bool_]
+    weights: NDArray[Any]
+    units: int
+
+    @classmethod
+    def of(
+        cls, table: Bytes, ordered: NDArray[np.bool_], weights: Sequence[float] | None = None
+    ) -> Neighbourhood:
+        """Of a table (rows, columns) of uint8 codes; `weights`: one per column, 0 leaves it out, only ratios count.
+
+        Weights are rounded to 1 / 2**23 of their sum, none to 0. Errors: ValueError for other shapes or weights.
+        """
+        if table.ndim != 2 or table.shape[1] != len(ordered) or len(ordered) == 0:
+            raise ValueError("the table and `ordered` must have the same columns")
+        whole = _integers(weights, len(ordered))
+        chosen = _telling_first(table, ordered, whole)
+        from attacks import compiled
+
+        columns = np.ascontiguousarray(table[:, chosen].T, dtype=np.uint8)
+        is_ordered, whole = np.ascontiguousarray(ordered[chosen], dtype=np.bool_), whole[chosen]
+        order = np.arange(len(table), dtype=np.uint32)
+        starts = np.zeros(len(table) + 1, np.int64)
+        blocks = compiled.arrange(columns, is_ordered, whole.astype(np.float64), order, starts)
+        starts = starts[: blocks + 1].copy()
+        columns = np.ascontiguousarray(columns[:, order])
+        low, high = np.empty((2, len(chosen), blocks), np.uint8)
+        compiled.boxes(columns, starts, low, high)
+        return cls(columns, order, starts, low, high, chosen, is_ordered, whole, int(whole.sum()))
+
+    def nearest(
+        self, targets: Bytes, k: int = 1, skip: tuple[Index, Index] | None = None
+    ) -> tuple[Distances, Index]:
+        """Distances to the `k` closest rows, ascending, and which rows these are, both (targets, k).
+
+        `skip` = (first, last): rows ``first[i] .. last[i] - 1`` of the table are no neighbours of target i. Of
+        equally distant rows any may be named. Missing neighbours are at FARTHEST, row -1.
+        """
+        if k < 1:
+            raise ValueError("k is at least 1")
+        none = np.zeros(len(targets), np.int64)
+        first, last = (none, none) if skip is None else skip
+        if len(first) != len(targets) or len(last) != len(targets):
+            raise ValueError("one range to skip per target")
+        from attacks import compiled
+
+        farthest = np.iinfo(self.weights.dtype).max
+        out = np.full((len(targets), k), farthest, self.weights.dtype)
+        rows = np.full((len(targets), k), -1, np.int64)
+        wanted = np.ascontiguousarray(targets[:, self.chosen], dtype=np.uint8)
+        first, last = (np.ascontiguousarray(bound, dtype=np.int64) for bound in (first, last))
+
+        def part(piece: slice) -> None:
+            compiled.search(
+                wanted[piece], self.columns, self.order, self.starts, self.low, self.high, self.ordered,
+                self.weights, first[piece], last[piece], farthest, out[piece], rows[piece],
+            )  # fmt: skip
+
+        if self.columns.shape[1]:
+            _in_threads(part, len(targets), len(targets) * self.columns.size)
+        return np.where(rows < 0, np.uint32(FARTHEST), out), rows
+
+
+def _integers(weights: Sequence[float] | None, columns: int) -> NDArray[Any]:
+    """Weights as integers in the type that their sum of distances needs."""
+    if weights is None:
+        return np.ones(columns, np.uint16 if columns <= _NARROW else np.uint32)
+    given = np.asarray(weights, np.float64)
+    if given.shape != (columns,) or not np.isfinite(given).all() or given.min() < 0 or given.max() == 0:
+        raise ValueError("weights: one finite number per column, none negative, not all 0")
+    rounded = np.maximum(np.rint(given / given.sum() * _UNITS), 1.0)
+    return np.asarray(np.where(given > 0, rounded, 0.0), np.uint32)
+
+
+def _telling_first(table: Bytes, ordered: NDArray[np.bool_], weights: NDArray[Any]) -> Index:
+    """The columns of positive weight; those first by which rows differ most, so that a search gives up early."""
+    some = table[:: max(1, len(table) // 2000)].astype(np.int64)
+    spread = np.zeros(len(ordered))
+    for c in range(len(ordered) if len(some) else 0):
+        counts = np.bincount(some[:, c], minlength=256)
+        away = np.abs(some[:, c] - np.median(some[:, c])).mean()
+        spread[c] = away if ordered[c] else MISMATCH * (1.0 - counts.max() / len(some))
+    by_spread = np.argsort(-spread * weights, kind="stable")
+    return np.asarray(by_spread[weights[by_spread] > 0], np.int64)
 
 
 def nearest(
@@ -25,40 +128,17 @@ def nearest(
     ordered: NDArray[np.bool_],
     *,
     k: int = 1,
-    skip: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
+    skip: tuple[Index, Index] | None = None,
 ) -> Distances:
     """Distances from each target to its `k` closest rows of the table, ascending, shape (targets, k).
 
     `targets` (t, columns) and `table` (n, columns) hold uint8 codes. A column adds ``|a - b|`` where
     `ordered`, else 255 for a mismatch: Gower's mixed distance times 255 times the number of columns.
-    `skip` = (first, last): rows ``first[i] .. last[i] - 1`` of the table are no neighbours of target i.
-    Missing neighbours (k > n) are at 65,535. Errors: ValueError when shapes disagree or columns > 257.
+    `skip` and missing neighbours: as in `Neighbourhood.nearest`. Errors: ValueError when shapes disagree.
     """
-    columns = len(ordered)
-    if targets.ndim != 2 or table.ndim != 2 or targets.shape[1] != columns or table.shape[1] != columns:
+    if targets.ndim != 2 or targets.shape[1] != len(ordered):
         raise ValueError("targets, table and `ordered` must have the same columns")
-    if not 0 < columns <= _MOST_COLUMNS:
-        raise ValueError(f"between 1 and {_MOST_COLUMNS} columns")
-    if k < 1:
-        raise ValueError("k is at least 1")
-    none = np.zeros(len(targets), np.int64)
-    first, last = (none, none) if skip is None else skip
-    if len(first) != len(targets) or len(last) != len(targets):
-        raise ValueError("one range to skip per target")
-    from attacks import compiled
-
-    out = np.full((len(targets), k), FARTHEST, np.uint16)
-    rows = np.ascontiguousarray(targets, dtype=np.uint8)
-    columnwise = np.ascontiguousarray(table.T, dtype=np.uint8)
-    is_ordered = np.ascontiguousarray(ordered, dtype=np.bool_)
-    skip_first, skip_last = (np.ascontiguousarray(bound, dtype=np.int64) for bound in (first, last))
-
-    def part(piece: slice) -> None:
-        bounds = skip_first[piece], skip_last[piece]
-        compiled.nearest(rows[piece], columnwise, is_ordered, *bounds, out[piece])
-
-    _in_threads(part, len(rows), len(rows) * table.size)
-    return out
+    return Neighbourhood.of(table, ordered).nearest(targets, k, skip)[0]
 
 
 def _in_threads(work: Callable[[slice], None], rows: int, size: int) -> None:

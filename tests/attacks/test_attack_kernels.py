@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from attacks.kernels import FARTHEST, nearest, permuted_sums
+from attacks.kernels import FARTHEST, Neighbourhood, nearest, permuted_sums
 from attacks.membership.joins import matches, within_unit
 from attacks.threat import Candidates, Rows
 
@@ -56,10 +56,68 @@ def test_nearest_refuses_what_it_cannot_do() -> None:
     codes = np.zeros((3, 2), np.uint8)
     with pytest.raises(ValueError, match="same columns"):
         nearest(codes, codes, np.array([True]))
-    with pytest.raises(ValueError, match="columns"):
-        nearest(np.zeros((1, 300), np.uint8), np.zeros((1, 300), np.uint8), np.ones(300, bool))
     with pytest.raises(ValueError, match="k is"):
         nearest(codes, codes, np.ones(2, bool), k=0)
+    for weights in ([1.0], [1.0, -1.0], [0.0, 0.0], [1.0, np.nan]):
+        with pytest.raises(ValueError, match="weights"):
+            Neighbourhood.of(codes, np.ones(2, bool), weights)
+
+
+def test_many_columns_do_not_overflow() -> None:
+    """257 columns all different make 65,535, what 16 bits can just not tell from "no neighbour"."""
+    for columns in (256, 257, 400):
+        table = np.full((3, columns), 255, np.uint8)
+        found = nearest(np.zeros((1, columns), np.uint8), table, np.zeros(columns, bool), k=4)
+        assert found.tolist() == [[255 * columns] * 3 + [FARTHEST]]
+
+
+def test_an_empty_table_has_no_neighbours() -> None:
+    nothing = np.zeros((0, 2), np.uint8)
+    distances, rows = Neighbourhood.of(nothing, np.ones(2, bool)).nearest(np.zeros((3, 2), np.uint8), 2)
+    assert (distances == FARTHEST).all()
+    assert (rows == -1).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    rows=st.sampled_from([1, 30, 513, 3000]),
+    levels=st.sampled_from([2, 5, 256]),
+    k=st.sampled_from([1, 3]),
+)
+def test_leaving_blocks_out_changes_nothing(seed: int, rows: int, levels: int, k: int) -> None:
+    """Weighted, with rows to skip, over many blocks: the distances of brute force, and the rows they belong to."""
+    rng = np.random.default_rng(seed)
+    columns = int(rng.integers(1, 8))
+    centres = rng.integers(0, levels, (9, columns))
+    table = (
+        (centres[rng.integers(0, 9, rows)] + rng.integers(0, 3, (rows, columns)))
+        .clip(0, 255)
+        .astype(np.uint8)
+    )
+    targets = table[rng.integers(0, rows, 12)] ^ (rng.random((12, columns)) < 0.2)
+    ordered = rng.random(columns) < 0.5
+    weights = rng.random(columns) * (rng.random(columns) < 0.8)
+    weights[rng.integers(columns)] = 2.0
+    first = rng.integers(0, rows, 12)
+    last = first + rng.integers(0, 40, 12)
+
+    arranged = Neighbourhood.of(table, ordered, weights.tolist())
+    found, which = arranged.nearest(targets, k, (first, last))
+
+    whole = np.zeros(columns, np.int64)
+    whole[arranged.chosen] = arranged.weights
+    assert np.abs(whole / arranged.units - weights / weights.sum()).max() < 1e-6
+    a, b = targets[:, None].astype(np.int64), table[None].astype(np.int64)
+    distances = (np.where(ordered, np.abs(a - b), 255 * (a != b)) * whole).sum(axis=2)
+    for i in range(12):
+        distances[i, first[i] : last[i]] = FARTHEST
+    wanted = np.sort(distances, axis=1)[:, :k]
+    assert np.array_equal(found[:, : wanted.shape[1]], wanted)
+    named = which >= 0
+    assert np.array_equal(named, found < FARTHEST)
+    assert np.array_equal(np.take_along_axis(distances, which * named, axis=1)[named], found[named])
+    assert all(len(set(row[row >= 0])) == (row >= 0).sum() for row in which)
 
 
 def test_permuted_sums_are_sums_of_subsets_each_equally_likely() -> None:
