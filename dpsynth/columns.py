@@ -2,67 +2,39 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, Field, PlainSerializer, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from dpsynth.declared import Declared, Fault, Finite, Text, Whole
+from dpsynth.column_base import MAX_TEXT, AnyColumn, ModelledColumn, Origin, clean_text
+from dpsynth.declared import Fault, Finite, Text, Whole
 from dpsynth.grid import MAX_CELLS, default_decimals, integer_starts, number_edges, number_starts
+from dpsynth.moments import (
+    DateColumn,
+    DateTimeColumn,
+    DurationColumn,
+    MomentColumn,
+    TimeColumn,
+    days,
+    from_days,
+)
 
-Origin = Literal["public", "inspected", "dp"]
+__all__ = [
+    "MAX_TEXT", "BooleanColumn", "CategoryColumn", "Column", "DateColumn", "DateTimeColumn", "DropColumn", "DurationColumn",
+    "IdColumn", "IntegerColumn", "Modelled", "MomentColumn", "NumberColumn", "Origin", "TimeColumn", "cells_of",
+    "clean_text", "days", "from_days", "texts_of", "value_cells", ]  # fmt: skip
+
 Spread = Literal["uniform", "log"]
 """How decoded values lie within a cell: evenly, or evenly on a logarithmic scale, which suits amounts with a
 long tail (in cells above zero; the others stay even)."""
-MAX_TEXT = 1000
 MAX_DIGITS = 15
-_EPOCH = dt.date(1970, 1, 1)
 
 
-class _Column(Declared):
-    """What every column has. `origin` says how its bounds or values became known."""
-
-    origin: Origin = "public"
-    was: Literal["inspected"] | None = None
-    reason: Text | None = None
-
-    @property
-    def modelled(self) -> bool:
-        return True
-
-    @model_validator(mode="after")
-    def _check_origin(self) -> _Column:
-        if self.origin == "dp":
-            raise Fault(
-                "S131",
-                "origin dp: nothing was learnt for a charge",
-                "declare it public, with a reason if it was inspected",
-            )
-        if self.was and self.origin == "public" and not (self.reason or "").strip():
-            raise Fault("S131", "was inspected and is now called public", "say why in 'reason'")
-        return self
-
-
-class _Modelled(_Column):
-    missing: bool = False
-    """Whether a value may be missing; then "missing" is one more cell, the last."""
-    missing_values: tuple[Text, ...] | None = None
-    """How this column writes "missing" (``N`` for not applicable); None: as the file does."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _imply_missing(cls, data: Any) -> Any:
-        return {"missing": True, **data} if isinstance(data, dict) and data.get("missing_values") else data
-
-    def markers(self, of_file: Sequence[str]) -> tuple[str, ...]:
-        return tuple(of_file) if self.missing_values is None else self.missing_values
-
-
-class IntegerColumn(_Modelled):
+class IntegerColumn(ModelledColumn):
     """Whole numbers from `min` to `max`, both included."""
 
     type: Literal["integer"] = "integer"
@@ -88,7 +60,7 @@ class IntegerColumn(_Modelled):
         return self.max
 
 
-class NumberColumn(_Modelled):
+class NumberColumn(ModelledColumn):
     """Numbers from `min` to `max`, both included.
 
     `decimals` is what decoded values have; read values may have more.
@@ -126,82 +98,7 @@ class NumberColumn(_Modelled):
         return number_starts(tuple(self.lower.tolist()), self.max, self.digits)
 
 
-def _day(value: Any) -> Any:
-    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
-        return value
-    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value):
-        try:
-            return dt.date.fromisoformat(value)
-        except ValueError:
-            pass
-    raise Fault("S112", "is not a date", "write it as 2015-01-31")
-
-
-Day = Annotated[dt.date, BeforeValidator(_day), PlainSerializer(lambda day: day.isoformat(), return_type=str)]
-
-
-class DateColumn(_Modelled):
-    """Days from `min` to `max`, both included; `format` is how the file writes them."""
-
-    type: Literal["date"] = "date"
-    min: Day
-    max: Day
-    cells: Whole | None = None
-    edges: tuple[Day, ...] | None = None
-    format: Text = "%Y-%m-%d"
-    clip: bool = False
-
-    @model_validator(mode="after")
-    def _check(self) -> DateColumn:
-        if self.min > self.max:
-            raise Fault("S120", f"min {self.min} is after max {self.max}", "exchange them")
-        if not {"%Y", "%m", "%d"} <= set(re.findall(r"%.", self.format)) or re.search(
-            r"%[^Ymd]", self.format
-        ):
-            raise Fault(
-                "S135",
-                "format lacks year, month or day, or has more",
-                "combine %Y, %m and %d, such as %d.%m.%Y",
-            )
-        _ = self.starts
-        return self
-
-    @property
-    def starts(self) -> NDArray[np.int64]:
-        """First day of each cell, in days since 1970-01-01, shape (cells,)."""
-        edges = None if self.edges is None else tuple(days(edge) for edge in self.edges)
-        return integer_starts(days(self.min), self.last, self.cells, edges)
-
-    @property
-    def last(self) -> int:
-        return days(self.max)
-
-
-def days(day: dt.date) -> int:
-    """Days since 1970-01-01."""
-    return (day - _EPOCH).days
-
-
-def from_days(number: int) -> dt.date:
-    return _EPOCH + dt.timedelta(days=int(number))
-
-
-def clean_text(value: str, what: str) -> str:
-    """`value`, or Fault (S125) for a text that could not be read back."""
-    if len(value) > MAX_TEXT:
-        raise Fault("S125", f"{what} is longer than {MAX_TEXT} characters", "shorten it")
-    if value != value.strip():
-        raise Fault(
-            "S125",
-            f"{what} begins or ends with a space",
-            "remove it: surrounding spaces are ignored when reading",
-        )
-    if any(ord(c) < 32 or 0xD800 <= ord(c) < 0xE000 for c in value):
-        raise Fault("S125", f"{what} holds a control character", "remove it")
-    return value
-
-
-class CategoryColumn(_Modelled):
+class CategoryColumn(ModelledColumn):
     """One of the listed texts.
 
     `written: integer` (all values whole numbers in the file) gives numbers back.
@@ -257,7 +154,7 @@ def _category_text(value: Any, position: int) -> str:
     return clean_text(value, f"value {position} of the list")
 
 
-class BooleanColumn(_Modelled):
+class BooleanColumn(ModelledColumn):
     """Two values. Without declared texts true/false and 1/0 are read, in any letter case."""
 
     type: Literal["boolean"] = "boolean"
@@ -280,7 +177,7 @@ class BooleanColumn(_Modelled):
         return (self.false_value or "False", self.true_value or "True")
 
 
-class IdColumn(_Column):
+class IdColumn(AnyColumn):
     """An identifier: never modelled. Decoded rows get fresh ids, the digits of `format` counted upwards."""
 
     type: Literal["id"] = "id"
@@ -298,7 +195,7 @@ class IdColumn(_Column):
         return False
 
 
-class DropColumn(_Column):
+class DropColumn(AnyColumn):
     """A column of the file that is not used: read past, never modelled, never written."""
 
     type: Literal["drop"] = "drop"
@@ -308,9 +205,27 @@ class DropColumn(_Column):
         return False
 
 
-Modelled = IntegerColumn | NumberColumn | DateColumn | CategoryColumn | BooleanColumn
+Modelled = (
+    IntegerColumn
+    | NumberColumn
+    | DateColumn
+    | DateTimeColumn
+    | TimeColumn
+    | DurationColumn
+    | CategoryColumn
+    | BooleanColumn
+)
 Column = Annotated[
-    IntegerColumn | NumberColumn | DateColumn | CategoryColumn | BooleanColumn | IdColumn | DropColumn,
+    IntegerColumn
+    | NumberColumn
+    | DateColumn
+    | DateTimeColumn
+    | TimeColumn
+    | DurationColumn
+    | CategoryColumn
+    | BooleanColumn
+    | IdColumn
+    | DropColumn,
     Field(discriminator="type"),
 ]
 
@@ -323,7 +238,7 @@ def cells_of(column: Modelled) -> int:
 def value_cells(column: Modelled) -> int:
     """Cells of the encoded column without the one for missing values."""
     match column:
-        case IntegerColumn() | DateColumn():
+        case IntegerColumn() | MomentColumn():
             return len(column.starts)
         case NumberColumn():
             return len(column.lower)

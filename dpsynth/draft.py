@@ -22,8 +22,9 @@ from dpsynth.columns import MAX_TEXT
 from dpsynth.declared import TODO
 from dpsynth.schema import CsvFormat
 from dpsynth.strict_yaml import dumps
-from dpsynth.table.coerce import DoesNotFit, is_text, to_text, unpacked
+from dpsynth.table.coerce import to_text, unpacked
 from dpsynth.table.csv_source import guess_format
+from dpsynth.table.misfit import DoesNotFit, is_text
 from dpsynth.table.parts import Part, Wanted
 from dpsynth.table.sources import Source, header, is_csv, parts
 
@@ -50,6 +51,19 @@ _HEAD = """\
 # Add missing: true where a value may be missing. Bounds and values must be public knowledge: what everybody
 # could know without seeing these rows.
 """
+
+
+_OPEN = {
+    "purpose": f"{TODO}: what the synthetic table is for",
+    "recipient": f"{TODO}: who gets it",
+    "lawful_basis": f"{TODO}: on which legal ground",
+    "prohibited_uses": [f"{TODO}: what it must not be used for"],
+    "contact": f"{TODO}: whom to ask",
+    "approver": f"{TODO}: who signs for it",
+    "review_date": f"{TODO}: the day on which it is looked at again, such as 2027-06-30",
+    "bounds_decided_by": f"{TODO}: who decided that bounds and categories are public knowledge",
+}
+"""The human fields of a release, left open."""
 
 
 def draft_from_header(source: Source, *, folder: Path | None = None) -> str:
@@ -237,7 +251,6 @@ def _project(
     if declared:
         data["csv"] = declared
     budget = {"epsilon": TODO, "delta": TODO, "ledger": f"{stem}.ledger", "dataset": stem}
-    empty = {"purpose": "", "recipient": "", "lawful_basis": "", "prohibited_uses": [], "contact": ""}
     return "\n".join(
         [
             f"{_HEAD}version: 1",
@@ -248,7 +261,9 @@ def _project(
             dumps({"budget": budget}).rstrip(),
             "columns:",
             *(_entry(name, column) for name, column in columns.items()),
-            dumps({"generator": {"method": "mst"}, "audit": {"holdout": 0.1}, "release": empty}),
+            dumps({"generator": {"method": "mst"}, "audit": {"holdout": 0.1}}).rstrip(),
+            "# Only a person can say these; a release refuses a TODO, fit and check do not.",
+            dumps({"release": _OPEN}),
         ]
     )
 

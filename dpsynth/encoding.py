@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 from dpsynth.columns import (
     BooleanColumn,
     CategoryColumn,
-    DateColumn,
     IdColumn,
     IntegerColumn,
     Modelled,
+    MomentColumn,
     NumberColumn,
-    from_days,
     value_cells,
 )
 from dpsynth.domain import Domain
@@ -85,7 +84,8 @@ class Encoding:
         return [*texts, _missing_label(texts)] if column.missing else texts
 
     def midpoints(self, attribute: str) -> Floats:
-        """A number per cell, shape (cells,): the mean of the values it holds (a date's day number); the rank
+        """A number per cell, shape (cells,): the mean of the values it holds (a date's day number, steps of
+        other moments); the rank
         for an ordered category, 0 and
         1 for a boolean; NaN for the missing cell and for categories without order."""
         column = self._columns[attribute]
@@ -116,7 +116,7 @@ def fresh_ids(form: str, first: int, count: int) -> NDArray[np.object_]:
 
 def _encode(column: Modelled, values: NDArray[Any]) -> NDArray[Any]:
     match column:
-        case IntegerColumn() | DateColumn():
+        case IntegerColumn() | MomentColumn():
             return np.searchsorted(column.starts, values, side="right") - 1
         case NumberColumn():
             return np.searchsorted(column.lower, values, side="right") - 1
@@ -125,7 +125,7 @@ def _encode(column: Modelled, values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _extent(
-    column: IntegerColumn | DateColumn | NumberColumn,
+    column: IntegerColumn | MomentColumn | NumberColumn,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
     """First and last step of each cell, and steps per unit."""
     if isinstance(column, NumberColumn):
@@ -138,7 +138,7 @@ def _extent(
 
 def _decode(column: Modelled, cells: NDArray[np.int64], rng: np.random.Generator) -> NDArray[Any]:
     match column:
-        case IntegerColumn() | DateColumn() | NumberColumn():
+        case IntegerColumn() | MomentColumn() | NumberColumn():
             low, high, scale = _extent(column)
             steps = _spread(column, low[cells], high[cells], rng)
             # one correctly rounded division: the double that the decimal text reads as
@@ -149,13 +149,13 @@ def _decode(column: Modelled, cells: NDArray[np.int64], rng: np.random.Generator
             return cells.astype(np.uint8)
 
 
-def _is_log(column: IntegerColumn | DateColumn | NumberColumn, low: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _is_log(column: IntegerColumn | MomentColumn | NumberColumn, low: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Cells whose values are spread on a logarithmic scale."""
-    return (low > 0) & (not isinstance(column, DateColumn) and column.spread == "log")
+    return (low > 0) & (not isinstance(column, MomentColumn) and column.spread == "log")
 
 
 def _spread(
-    column: IntegerColumn | DateColumn | NumberColumn,
+    column: IntegerColumn | MomentColumn | NumberColumn,
     low: NDArray[np.int64],
     high: NDArray[np.int64],
     rng: np.random.Generator,
@@ -186,12 +186,10 @@ def _labels(column: Modelled) -> list[str]:
         case IntegerColumn():
             low, high, _ = _extent(column)
             return [_span(str(a), str(b)) for a, b in zip(low.tolist(), high.tolist(), strict=True)]
-        case DateColumn():
+        case MomentColumn():
             low, high, _ = _extent(column)
-            return [
-                _span(str(from_days(a)), str(from_days(b)))
-                for a, b in zip(low.tolist(), high.tolist(), strict=True)
-            ]
+            spans = zip(low.tolist(), high.tolist(), strict=True)
+            return [_span(column.label(a), column.label(b)) for a, b in spans]
         case NumberColumn():
             low, high, scale = _extent(column)
             pairs = zip((low / scale).tolist(), (high / scale).tolist(), strict=True)
@@ -212,7 +210,7 @@ def _missing_label(texts: list[str]) -> str:
 
 def _midpoints(column: Modelled) -> Floats:
     match column:
-        case IntegerColumn() | DateColumn() | NumberColumn():
+        case IntegerColumn() | MomentColumn() | NumberColumn():
             low, high, scale = _extent(column)
             even = (low.astype(np.float64) + high) / 2
             return np.where(_is_log(column, low), _log_mean(low, high), even) / scale

@@ -41,6 +41,7 @@ LAYERS = [
         "progress",
         "versions",
         "threads",
+        "compiling",
     },
 ]
 RANK = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}

@@ -69,7 +69,7 @@ def refused(columns: str, head: str = HEAD) -> SchemaError:
         ("b: {type: boolean, true_value: x, false_value: x}", "S129", "same text"),
         ("d: {type: date, min: 2015-02-30, max: 2016-01-01}", "S112", "not a date"),
         ("d: {type: date, min: 2016-02-01, max: 2015-01-01}", "S120", "is after max"),
-        ("d: {type: date, min: 2015-01-01, max: 2016-01-01, format: '%H'}", "S135", "lacks year"),
+        ("d: {type: date, min: 2015-01-01, max: 2016-01-01, format: '%H'}", "S135", "lacks a part"),
         ("p: {type: id, format: P}", "S128", "#"),
         ("p: {type: id}", "S130", "no column is modelled"),
         ("age: {type: integer, min: 0, max: 9, origin: dp}", "S131", "nothing was learnt"),

@@ -335,7 +335,7 @@ def test_frames_that_do_not_fit() -> None:
         ("age", pd.Timestamp("2020-01-01"), "dates where numbers are declared"),
         ("age", True, "truth values where numbers"),
         ("age", [[1]] * 3, "not numbers"),
-        ("day", 20150101, "not dates"),
+        ("day", 20150101, "not a date"),
         ("day", pd.Timestamp("2015-01-01 10:00"), "time of day"),
         ("plan", 1j, "declared categories"),
         ("ok", 2, "truth values"),

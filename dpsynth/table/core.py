@@ -10,8 +10,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dpsynth.columns import BooleanColumn, CategoryColumn, DateColumn, IntegerColumn, Modelled, NumberColumn
+from dpsynth.columns import (
+    BooleanColumn,
+    CategoryColumn,
+    IntegerColumn,
+    Modelled,
+    MomentColumn,
+    NumberColumn,
+)
 from dpsynth.schema import Schema
+from dpsynth.table.moments import frame_values
 
 Array = NDArray[Any]
 _TEXT = pd.Series(["text"]).dtype
@@ -22,9 +30,9 @@ _TEXT = pd.Series(["text"]).dtype
 class Table:
     """Rows that fit `schema`; private when they were read, free when they were decoded from a model.
 
-    `values` has one array of shape (rows,) per column that is not dropped: integer int64, number float64,
-    date int64 (days since 1970-01-01), category int32 (position in the schema's values), boolean uint8, id
-    object (text). `missing` has a boolean array for each modelled column; where it is set, the value is a
+    `values` has one array of shape (rows,) per column that is not dropped: integer int64, number float64, dates and other
+    moments int64 (their steps: days since 1970-01-01, ...), category int32 (position in the schema's values), boolean
+    uint8, id object (text). `missing` has a boolean array for each modelled column; where it is set, the value is a
     filler. `units` are codes 0, 1, 2, ... of the unit column (None when a unit is a row), `unit_labels` their
     texts by code.
     """
@@ -52,7 +60,8 @@ class Table:
         """A frame in the form that the schema declares, columns in its order.
 
         Types follow from the schema alone, never from the rows: int64, or Int64 where values may be missing;
-        float64; text; booleans as declared (texts, else bool or nullable boolean); dates as datetime64.
+        float64; text; booleans as declared (texts, else bool or nullable boolean); dates
+        and instants as datetime64, lengths of time as timedelta64, times of day as datetime.time.
         """
         columns: dict[str, Any] = {}
         for name in self.schema.written:
@@ -75,9 +84,8 @@ def _series(column: Modelled, array: Array, missing: NDArray[np.bool_]) -> Any:
             return _integers(array, missing, column.missing)
         case NumberColumn():
             return np.where(missing, np.nan, array)
-        case DateColumn():
-            days = array.astype("datetime64[D]").astype("datetime64[s]")
-            return np.where(missing, np.datetime64("NaT", "s"), days)
+        case MomentColumn():
+            return frame_values(column, array, missing)
         case CategoryColumn(written="integer"):
             numbers = np.array([int(value) for value in column.values], dtype=np.int64)
             return _integers(numbers[array], missing, column.missing)

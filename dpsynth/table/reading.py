@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from dpsynth.columns import Modelled
 from dpsynth.errors import DataError
 from dpsynth.schema import Schema
-from dpsynth.table.coerce import DoesNotFit, Misfit, Style, coerce, missing_mask, to_text, unpacked
+from dpsynth.table.coerce import Style, coerce, missing_mask, to_text, unpacked
 from dpsynth.table.core import Array, Table
+from dpsynth.table.misfit import DoesNotFit, Misfit
 from dpsynth.table.parts import Part, Wanted
 from dpsynth.table.sources import Source, parts
 

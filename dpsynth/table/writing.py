@@ -13,9 +13,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dpsynth.columns import DateColumn
+from dpsynth.columns import MomentColumn
 from dpsynth.errors import CapacityError, DataError, UsageError, is_full
 from dpsynth.schema import CsvFormat, Schema
+from dpsynth.table.moments import steps_of, written_texts
 
 
 def write_table(frame: pd.DataFrame, path: str | os.PathLike[str], schema: Schema | None = None) -> Path:
@@ -94,14 +95,15 @@ def _csv(frame: pd.DataFrame, schema: Schema | None, compress: bool) -> bytes:
 
 
 def _as_written(frame: pd.DataFrame, schema: Schema | None) -> pd.DataFrame:
-    """Dates and missing values as texts where a column writes them in its own way."""
+    """Moments and missing values as texts where a column writes them in its own way."""
     changed: dict[str, Any] = {}
     for name, column in (schema.modelled if schema else {}).items():
         if name not in frame:
             continue
         series = frame[name]
-        if isinstance(column, DateColumn):
-            series = series.dt.strftime(column.format)
+        if isinstance(column, MomentColumn):
+            texts = pd.Series(written_texts(column, steps_of(column, series)), index=series.index)
+            series = texts.where(frame[name].notna(), None)
         if column.missing_values:
             series = series.astype(object).where(frame[name].notna(), column.missing_values[0])
         if series is not frame[name]:
