@@ -14,7 +14,7 @@ import numpy as np
 from attacks.knowledge import Holds, ThreatModel, Wants
 from attacks.threat import Candidates, Floats, Hashes, View
 
-_DESCRIPTIONS = 48  # sets of columns
+_DESCRIPTIONS = 24  # sets of columns
 _FEWEST, _MOST = 2, 6  # columns in one
 
 
