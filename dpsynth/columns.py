@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from dpsynth.column_base import MAX_TEXT, AnyColumn, ModelledColumn, Origin, clean_text
 from dpsynth.declared import Fault, Finite, Text, Whole
-from dpsynth.grid import MAX_CELLS, default_decimals, integer_starts, number_edges, number_starts
+from dpsynth.grid import MAX_CELLS, default_decimals, exact, integer_starts, number_edges, number_starts
 from dpsynth.moments import (
     DateColumn,
     DateTimeColumn,
@@ -31,7 +31,7 @@ __all__ = [
 Spread = Literal["uniform", "log"]
 """How decoded values lie within a cell: evenly, or evenly on a logarithmic scale, which suits amounts with a
 long tail (in cells above zero; the others stay even)."""
-MAX_DIGITS = 15
+MAX_SPECIAL = 20
 
 
 class IntegerColumn(ModelledColumn):
@@ -42,12 +42,16 @@ class IntegerColumn(ModelledColumn):
     max: Whole
     cells: Whole | None = None
     edges: tuple[Whole, ...] | None = None
+    special: tuple[Whole, ...] = ()
+    """Values that are codes (-1 for "never asked") or stand out (0 among amounts): each has a cell of its own,
+    inside the bounds or not."""
     clip: bool = False
     spread: Spread = "uniform"
 
     @model_validator(mode="after")
     def _check(self) -> IntegerColumn:
-        _ = self.starts  # a grid that cannot be is an error of the declaration, not of its first use
+        # a grid that cannot be is an error of the declaration, not of its first use
+        _check_special(self.special, self.special, self.starts, self.last)
         return self
 
     @property
@@ -71,14 +75,22 @@ class NumberColumn(ModelledColumn):
     max: Finite
     cells: Whole | None = None
     edges: tuple[Finite, ...] | None = None
+    special: tuple[Finite, ...] = ()
+    """As for whole numbers."""
     decimals: Annotated[Whole, Field(ge=0, le=12)] | None = None
     clip: bool = False
     spread: Spread = "uniform"
 
     @model_validator(mode="after")
     def _check(self) -> NumberColumn:
-        _ = self.steps
+        _check_special(self.special, self.special_steps, *self.steps)
         return self
+
+    @property
+    def special_steps(self) -> tuple[int, ...]:
+        """Those special values that decoded values could have, in steps."""
+        scaled = [exact(value) * 10**self.digits for value in self.special]
+        return tuple(int(step) for step in scaled if step.denominator == 1)
 
     @property
     def lower(self) -> NDArray[np.float64]:
@@ -96,6 +108,21 @@ class NumberColumn(ModelledColumn):
     def steps(self) -> tuple[NDArray[np.int64], int]:
         """First value of each cell and last value of all, in units of ``10**-digits``."""
         return number_starts(tuple(self.lower.tolist()), self.max, self.digits)
+
+
+def _check_special(
+    values: Sequence[float], steps: Sequence[int], starts: NDArray[np.int64], last: int
+) -> None:
+    """Codes are few and different, and leave every cell of the grid a value of its own."""
+    if len(set(values)) < len(values) or len(values) > MAX_SPECIAL:
+        raise Fault("S137", f"special repeats a value or lists more than {MAX_SPECIAL}", "list each once")
+    ends = np.append(starts[1:] - 1, last)
+    inside = np.array([step for step in steps if starts[0] <= step <= last], dtype=np.int64)
+    held = np.bincount(np.searchsorted(starts, inside, side="right") - 1, minlength=len(starts))
+    if (held > ends - starts).any():
+        raise Fault(
+            "S137", "a special value leaves nothing else in its cell", "it has a cell already: drop it"
+        )
 
 
 class CategoryColumn(ModelledColumn):
@@ -238,10 +265,12 @@ def cells_of(column: Modelled) -> int:
 def value_cells(column: Modelled) -> int:
     """Cells of the encoded column without the one for missing values."""
     match column:
-        case IntegerColumn() | MomentColumn():
+        case IntegerColumn():
+            return len(column.starts) + len(column.special)
+        case MomentColumn():
             return len(column.starts)
         case NumberColumn():
-            return len(column.lower)
+            return len(column.lower) + len(column.special)
         case CategoryColumn():
             return len(column.values)
         case BooleanColumn():

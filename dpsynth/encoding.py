@@ -72,6 +72,12 @@ class Encoding:
         column = self._columns[attribute]
         return column.ordered if isinstance(column, CategoryColumn) else not isinstance(column, BooleanColumn)
 
+    def ordered_cells(self, attribute: str) -> int:
+        """How many cells, from the first, lie on an ordered scale: no special value and not the missing one."""
+        column = self._columns[attribute]
+        special = len(column.special) if isinstance(column, IntegerColumn | NumberColumn) else 0
+        return value_cells(column) - special if self.is_ordered(attribute) else 0
+
     def missing_cell(self, attribute: str) -> int | None:
         """The cell that stands for a missing value."""
         column = self._columns[attribute]
@@ -87,7 +93,8 @@ class Encoding:
         """A number per cell, shape (cells,): the mean of the values it holds (a date's day number, steps of
         other moments); the rank
         for an ordered category, 0 and
-        1 for a boolean; NaN for the missing cell and for categories without order."""
+        1 for a boolean; NaN for the missing cell, for special values outside the bounds and for categories
+        without order."""
         column = self._columns[attribute]
         middle = _midpoints(column)
         return np.append(middle, np.nan) if column.missing else middle
@@ -99,8 +106,8 @@ class Encoding:
             nothing = np.full(self.domain[attribute], np.nan)
             return nothing, nothing.copy()
         low, high, scale = _extent(column)
-        pad = [np.nan] * column.missing
-        return np.append(low / scale, pad), np.append(high / scale, pad)
+        after = np.append(_special(column), [np.nan] * column.missing)
+        return np.append(low / scale, after), np.append(high / scale, after)
 
 
 def fresh_ids(form: str, first: int, count: int) -> NDArray[np.object_]:
@@ -116,12 +123,21 @@ def fresh_ids(form: str, first: int, count: int) -> NDArray[np.object_]:
 
 def _encode(column: Modelled, values: NDArray[Any]) -> NDArray[Any]:
     match column:
-        case IntegerColumn() | MomentColumn():
+        case MomentColumn():
             return np.searchsorted(column.starts, values, side="right") - 1
-        case NumberColumn():
-            return np.searchsorted(column.lower, values, side="right") - 1
+        case IntegerColumn() | NumberColumn():
+            edges = column.starts if isinstance(column, IntegerColumn) else column.lower
+            cells = np.searchsorted(edges, values, side="right") - 1
+            for i, code in enumerate(column.special):
+                cells[values == code] = len(edges) + i
+            return cells
         case _:
             return values
+
+
+def _special(column: IntegerColumn | MomentColumn | NumberColumn) -> Floats:
+    """Values with a cell of their own, which come after those of the grid."""
+    return np.array(() if isinstance(column, MomentColumn) else column.special, dtype=np.float64)
 
 
 def _extent(
@@ -140,9 +156,14 @@ def _decode(column: Modelled, cells: NDArray[np.int64], rng: np.random.Generator
     match column:
         case IntegerColumn() | MomentColumn() | NumberColumn():
             low, high, scale = _extent(column)
-            steps = _spread(column, low[cells], high[cells], rng)
+            special = _special(column)
+            coded = cells >= len(low)
+            grid = np.where(coded, 0, cells)
+            steps = _spread(column, low[grid], high[grid], rng)
             # one correctly rounded division: the double that the decimal text reads as
-            return steps / scale if isinstance(column, NumberColumn) else steps
+            values = steps / scale if isinstance(column, NumberColumn) else steps
+            values[coded] = special[cells[coded] - len(low)]
+            return values
         case CategoryColumn():
             return cells.astype(np.int32)
         case BooleanColumn():
@@ -160,7 +181,7 @@ def _spread(
     high: NDArray[np.int64],
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """A step between `low` and `high` for each, both included."""
+    """A step between `low` and `high` for each, both included, and none that has a cell of its own."""
     steps: NDArray[np.int64] = rng.integers(low, high, endpoint=True)
     chosen = _is_log(column, low)
     if chosen.any():
@@ -168,6 +189,35 @@ def _spread(
         position = rng.random(len(a))
         logarithmic = np.floor(a * ((b + 1.0) / a) ** position).astype(np.int64)
         steps[chosen] = np.clip(logarithmic, a, b)
+    return _beside(_special_steps(column), steps, low, high, rng)
+
+
+def _special_steps(column: IntegerColumn | MomentColumn | NumberColumn) -> list[int]:
+    match column:
+        case IntegerColumn():
+            return sorted(column.special)
+        case NumberColumn():
+            return sorted(column.special_steps)
+        case _:
+            return []
+
+
+def _beside(
+    special: list[int],
+    steps: NDArray[np.int64],
+    low: NDArray[np.int64],
+    high: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Steps that fell on a special value are drawn again among the others of their cell, evenly."""
+    hit = np.isin(steps, special)
+    if hit.any():
+        first, last = low[hit], high[hit]
+        taken = sum(((first <= s) & (s <= last)).astype(np.int64) for s in special)
+        again = rng.integers(first, last - taken, endpoint=True)
+        for value in special:  # smallest first: everything from it on moves up by one
+            again += (first <= value) & (again >= value)
+        steps[hit] = again
     return steps
 
 
@@ -185,19 +235,26 @@ def _labels(column: Modelled) -> list[str]:
             return list(column.texts)
         case IntegerColumn():
             low, high, _ = _extent(column)
-            return [_span(str(a), str(b)) for a, b in zip(low.tolist(), high.tolist(), strict=True)]
+            spans = [_span(str(a), str(b)) for a, b in zip(low.tolist(), high.tolist(), strict=True)]
+            return spans + [_code(str(value), spans) for value in column.special]
         case MomentColumn():
             low, high, _ = _extent(column)
-            spans = zip(low.tolist(), high.tolist(), strict=True)
-            return [_span(column.label(a), column.label(b)) for a, b in spans]
+            ends = zip(low.tolist(), high.tolist(), strict=True)
+            return [_span(column.label(a), column.label(b)) for a, b in ends]
         case NumberColumn():
             low, high, scale = _extent(column)
             pairs = zip((low / scale).tolist(), (high / scale).tolist(), strict=True)
-            return [_span(_number(a, column.digits), _number(b, column.digits)) for a, b in pairs]
+            spans = [_span(_number(a, column.digits), _number(b, column.digits)) for a, b in pairs]
+            return spans + [_code(f"{value:g}", spans) for value in column.special]
 
 
 def _span(low: str, high: str) -> str:
     return low if low == high else f"{low} to {high}"
+
+
+def _code(text: str, spans: list[str]) -> str:
+    """A special value's label, told apart from a cell of the grid that reads alike."""
+    return f"exactly {text}" if text in spans else text
 
 
 def _number(value: float, digits: int) -> str:
@@ -208,12 +265,21 @@ def _missing_label(texts: list[str]) -> str:
     return "missing" if "missing" not in texts else "(missing)"
 
 
+def _meant(column: IntegerColumn | MomentColumn | NumberColumn) -> Floats:
+    """Special values as numbers: inside the bounds they are amounts, outside them codes without a size."""
+    special = _special(column)
+    if isinstance(column, MomentColumn):
+        return special
+    return np.where((special >= column.min) & (special <= column.max), special, np.nan)
+
+
 def _midpoints(column: Modelled) -> Floats:
     match column:
         case IntegerColumn() | MomentColumn() | NumberColumn():
             low, high, scale = _extent(column)
             even = (low.astype(np.float64) + high) / 2
-            return np.where(_is_log(column, low), _log_mean(low, high), even) / scale
+            middle = np.where(_is_log(column, low), _log_mean(low, high), even) / scale
+            return np.append(middle, _meant(column))
         case CategoryColumn():
             return (
                 np.arange(len(column.values), dtype=np.float64)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from dpsynth.columns import IntegerColumn, NumberColumn
@@ -41,10 +42,26 @@ def gridded(pick: st.DrawFn) -> dict[str, Any]:
 
 
 @st.composite
+def coded(pick: st.DrawFn) -> dict[str, Any]:
+    """Numbers with special values, inside the grid, at its edges and outside."""
+    column = pick(gridded().filter(lambda c: c["type"] != "date"))
+    ends = [column["min"], column["max"], *column.get("edges", ())]
+    near = st.sampled_from([*ends, *(e + 1 for e in ends), 0, -1, 9999])
+    found = {**column, "special": pick(st.lists(near, min_size=1, max_size=5, unique=True))}
+    try:
+        draw(x=found)
+    except SchemaError as error:
+        if error.code != "DPS-S137":  # a cell would hold nothing else
+            raise
+        reject()
+    return found
+
+
+@st.composite
 def columns(pick: st.DrawFn) -> dict[str, Any]:
-    kind = pick(st.sampled_from(["gridded", "category", "boolean"]))
-    if kind == "gridded":
-        return pick(gridded())
+    kind = pick(st.sampled_from(["gridded", "coded", "category", "boolean"]))
+    if kind in {"gridded", "coded"}:
+        return pick(gridded() if kind == "gridded" else coded())
     missing = pick(st.booleans())
     if kind == "boolean":
         return {"type": "boolean", "missing": missing}
@@ -173,3 +190,35 @@ def test_a_cell_without_numbers_is_refused() -> None:
     with pytest.raises(SchemaError, match="holds no number"):
         NumberColumn(min=0, max=1, edges=(0.1, 0.2), decimals=0)
     assert len(IntegerColumn(min=5, max=5).starts) == 1
+
+
+def test_special_values_have_cells_of_their_own() -> None:
+    column = {"type": "integer", "min": 0, "max": 9, "edges": [5], "special": [-1, 0, 99], "missing": True}
+    encoding = Encoding(draw(x=column))
+    assert encoding.labels("x") == ["0 to 4", "5 to 9", "-1", "0", "99", "missing"]
+    assert encoding.ordered_cells("x") == 2
+    assert np.isnan(encoding.midpoints("x")[[2, 4, 5]]).all()
+    assert encoding.midpoints("x")[3] == 0
+    schema = encoding.schema
+    read = encoding.encode(read_table(pd.DataFrame({"x": ["-1", "0", "99", "", "1", "9"]}), schema))
+    assert read["x"].tolist() == [2, 3, 4, 5, 0, 1]
+    with pytest.raises(DataError, match="outside"):
+        read_table(pd.DataFrame({"x": ["-2"]}), schema)
+    cells = np.zeros(4000, dtype=int)
+    values = encoding.decode(Records.of(encoding.domain, {"x": cells}), np.random.default_rng(1)).values["x"]
+    found, counts = np.unique(values, return_counts=True)
+    assert found.tolist() == [1, 2, 3, 4]  # not 0, which has its own
+    assert counts.min() > 850  # 1000, give or take
+
+
+def test_a_special_value_that_fills_its_cell_is_refused() -> None:
+    with pytest.raises(SchemaError, match="nothing else in its cell"):
+        draw(x={"type": "integer", "min": 0, "max": 9, "edges": [1], "special": [0]})
+    with pytest.raises(SchemaError, match="repeats"):
+        draw(x={"type": "integer", "min": 0, "max": 9, "special": [-1, -1]})
+
+
+def test_clipping_leaves_codes_alone() -> None:
+    schema = draw(x={"type": "number", "min": 0, "max": 10, "cells": 2, "special": [-1, 999], "clip": True})
+    table = read_table(pd.DataFrame({"x": [-1, 999, 50, -7]}), schema)
+    assert table.values["x"].tolist() == [-1, 999, 10, 0]

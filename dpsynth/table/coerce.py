@@ -122,7 +122,8 @@ def _numeric(
         broken = np.floor(floats) != floats
         if broken.any():
             refuse("D112", broken, "not a whole number", "use type: number")
-    outside = (floats < column.min) | (floats > column.max)
+    coded = np.isin(floats, column.special)
+    outside = ((floats < column.min) | (floats > column.max)) & ~coded
     if outside.any():
         if not column.clip:
             bounds = (
@@ -131,7 +132,7 @@ def _numeric(
                 else f"[{column.min}, {column.max}]"
             )
             refuse("D114", outside, f"value outside {bounds}", "widen min or max, or set clip: true")
-        floats = np.clip(floats, column.min, column.max)
+        floats = np.where(coded, floats, np.clip(floats, column.min, column.max))
     return floats.astype(np.int64) if isinstance(column, IntegerColumn) else floats
 
 
