@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 import numpy as np
+from numpy.typing import NDArray
 
 from dpsynth.domain import Clique, Domain
-from dpsynth.engines.base import Counts
 from dpsynth.measurement import Merges
+
+Table = TypeVar("Table", NDArray[np.int64], NDArray[np.float64])
 
 __all__ = ["Merges", "merge_counts", "merged_domain"]
 
@@ -24,13 +28,13 @@ def merged_domain(domain: Domain, merges: Merges) -> Domain:
     return Domain.from_sizes(sizes)
 
 
-def merge_counts(counts: Counts, clique: Clique, merges: Merges) -> Counts:
-    """The same counts on merged cells: each is the sum of the cells that fall together."""
+def merge_counts(counts: Table, clique: Clique, merges: Merges) -> Table:
+    """The same counts (or expected ones) on merged cells: each is the sum of the cells that fall together."""
     for axis, attribute in enumerate(clique):
         if attribute in merges:
             cells = merges[attribute]
             shape = (*counts.shape[:axis], int(cells.max()) + 1, *counts.shape[axis + 1 :])
-            merged = np.zeros(shape, dtype=np.int64)
+            merged: NDArray[Any] = np.zeros(shape, dtype=counts.dtype)
             np.add.at(np.moveaxis(merged, axis, 0), cells, np.moveaxis(counts, axis, 0))
             counts = merged
     return counts
