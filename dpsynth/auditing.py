@@ -39,7 +39,7 @@ class Private:
 
     @classmethod
     def split_again(cls, table: Table, held_out: Mapping[str, Any]) -> Private:
-        """As `held_out` remembers an earlier fit's split; rows above the unit bound stay with their unit.
+        """As `held_out` remembers an earlier fit's split: the very rows that the fit's own audit compared with.
 
         Raises UsageError when it does not describe this table.
         """
@@ -47,13 +47,21 @@ class Private:
             raise UsageError(
                 "U117", "the hold-out file belongs to another table", "give the one written by the fit"
             )
+        if "cut" not in held_out:
+            raise UsageError(
+                "U119",
+                "the hold-out file does not say which rows were above the unit's bound",
+                "it is of an earlier version: fit again, or attack with --train and --holdout",
+            )
+        kept = np.ones(len(table), dtype=bool)
+        kept[np.array(held_out["cut"], dtype=np.int64) - 1] = False
         mask = np.zeros(len(table), dtype=bool)
         mask[np.array(held_out["rows"], dtype=np.int64) - 1] = True
         if table.units is not None and table.unit_labels is not None:
             names = set(held_out["units"])
             of_unit = np.array([label in names for label in table.unit_labels], dtype=bool)
             mask |= of_unit[table.units]
-        return cls(table.take(~mask), table.take(mask))
+        return cls(table.take(kept & ~mask), table.take(kept & mask))
 
 
 def require_enough(table: Table, holdout: float) -> None:
@@ -71,10 +79,15 @@ def require_enough(table: Table, holdout: float) -> None:
 def held_out(table: Table, intake: Intake, probability: float) -> dict[str, Any]:
     """Who was held out, so that an audit can be made later. Private.
 
-    `units`: ids; `rows`: numbers from 1 of the rows that no id names; `probability`: of each unit's coin;
-    `table_sha256`: which table it was.
+    `units`: ids; `rows`: numbers from 1 of the rows that no id names; `cut`: of the rows above the unit's bound,
+    which nobody looked at; `probability`: of each unit's coin; `table_sha256`: which table it was.
     """
-    about = {"probability": probability, "table_sha256": digest(table).hex()}
+    cut = np.setdiff1d(np.arange(len(table)), np.concatenate([intake.training, intake.holdout]))
+    about = {
+        "probability": probability,
+        "table_sha256": digest(table).hex(),
+        "cut": (cut + 1).tolist(),
+    }
     if table.units is None or table.unit_labels is None:
         return {"units": [], "rows": (intake.holdout + 1).tolist(), **about}
     labels = table.unit_labels[table.units[intake.holdout]]
@@ -135,13 +148,16 @@ def audit_rows(
     *,
     holdout: float,
     target: tuple[str, ...] = (),
+    asked: attacks.Asked | None = None,
     ledger: Ledger,
     progress: Progress = silent,
 ) -> tuple[Audit, attacks.SuiteResult, evaluation.Evaluation]:
     """Attack and evaluate `synthetic`, rows of `model`; the ledger takes note, a violation blocks the model for good.
 
-    `holdout`: the declared probability of each unit's coin.
+    `holdout`: the declared probability of each unit's coin. `asked`: the secrets, quasi-identifiers and groups that
+    the owner declared.
     """
+    asked = asked or attacks.Asked()
     promised = model.receipt.budget
     suite = attacks.run_suite(
         synthetic,
@@ -150,6 +166,9 @@ def audit_rows(
         model.schema,
         (promised.epsilon, promised.delta),
         cliques=[m.clique for m in model.measurements],
+        secrets=asked.secrets,
+        quasi_identifiers=asked.quasi_identifiers,
+        groups=asked.groups,
         coin=holdout,
         progress=lambda _, done: progress("attacking", done),
     )

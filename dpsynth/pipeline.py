@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,11 +17,14 @@ from dpsynth.budget import Budget
 from dpsynth.errors import UsageError
 from dpsynth.mechanisms import MAX_CELLS
 from dpsynth.model import FittedModel, require_rows
+from dpsynth.privacy.events import Charge
+from dpsynth.privacy.figures import Purchase
 from dpsynth.privacy.intake import Intake
 from dpsynth.privacy.ledger import Ledger
 from dpsynth.privacy.ledger_filter import Remaining
 from dpsynth.progress import Progress, silent
 from dpsynth.project import Project
+from dpsynth.releasing import bought, purchase, terms_of
 from dpsynth.schema import Schema
 from dpsynth.synthesis import COUNT_CELLS, Plan, fit_reserved, plan, unit_of
 from dpsynth.table import Source, Table, read_table
@@ -35,19 +38,25 @@ class Settings:
 
     `holdout`: the probability with which each unit's secret coin keeps it out of training, so that the attacks
     have controls. `rows`: synthetic rows to write; None takes the released (noisy) number. `target`: the column
-    that utility is judged by, a column name or several. `form`: file form of the synthetic table.
+    that utility is judged by, a column name or several. `asked`: what the attacks look at by name.
+    `form`: file form of the synthetic table.
     `workload`: what the method aims at. `max_cells`: how large a model may grow whose cliques the data chooses;
-    `count_cells`: a method that might have to count more cells at once is refused.
+    `count_cells`: a method that might have to count more cells at once is refused. `policy`, `signer`: rules of the
+    organisation, and who signs. `publish`: epsilon, out of the run's own, for figures on the public page.
     """
 
     holdout: float = 0.1
     rows: int | None = None
     target: tuple[str, ...] = ()
+    asked: attacks.Asked = field(default_factory=attacks.Asked)
     workload: Workload = field(default_factory=Workload)
     max_cells: float = MAX_CELLS
     count_cells: float = COUNT_CELLS
     form: str = "csv"
     human: release.ReleaseFields = field(default_factory=release.ReleaseFields)
+    policy: release.Policy | None = None
+    signer: release.Signer | None = None
+    publish: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,11 +79,12 @@ def run(
     *,
     epsilon: float | None = None,
     ledger: Path | None = None,
+    terms: Mapping[str, Any] | None = None,
     progress: Progress = silent,
 ) -> Outcome:
     """Everything from the project's private table to a verified bundle in the new folder `out`.
 
-    `epsilon` and `ledger` replace the project's. Raises SchemaError, DataError, UsageError and AuditError (missing
+    `epsilon` and `ledger` replace the project's; `terms`: policy and signer, else those that it names. Raises SchemaError, DataError, UsageError and AuditError (missing
     human fields, inspected columns) before anything is spent; BudgetError when the ledger cannot hold the run;
     AuditError when an attack finds more than the promise allows: the model is then blocked in the ledger for
     good and nothing is released.
@@ -89,7 +99,7 @@ def run(
             delta=budget.delta,
             ledger=account,
             out=out,
-            settings=settings_of(project),
+            settings=replace(settings_of(project), **(terms_of(project) if terms is None else terms)),
             progress=progress,
         )
 
@@ -115,16 +125,16 @@ def run_release(
     folder = Path(out)
     release.refuse_existing(folder)
     kept = UnfinishedRun.beside(folder)
-    release.before_spending(schema, settings.human).require()
+    budget = Budget(epsilon, ledger.promise.delta if delta is None else delta)
+    release.before_spending(schema, settings.human, settings.policy, budget, ledger.promise).require()
     progress("reading the table", 0.0)
     table = read_table(data, schema)
     require_enough(table, settings.holdout)
     require_rows(settings.rows or 0, len(schema.domain))
-    preview = _plan(
-        schema, method, Budget(epsilon, ledger.promise.delta if delta is None else delta), ledger, settings
-    )
+    wanted = None if settings.publish is None else purchase(schema, settings.publish, budget.delta)
+    preview = _plan(schema, method, budget, ledger, settings, () if wanted is None else (wanted.charge,))
     require_room(folder)
-    fitted = _paid_fit(table, preview, f"release {method}", ledger, settings, kept.keep, progress)
+    fitted = _paid_fit(table, preview, f"release {method}", ledger, settings, kept.keep, progress, wanted)
     made = _released(
         fitted, table, preview, kept, ledger=ledger, out=folder, settings=settings, progress=progress
     )
@@ -134,15 +144,25 @@ def run_release(
 
 @dataclass(frozen=True, eq=False)
 class _Fitted:
-    """A paid model with what is private about its fit: the intake, and in words who was held out."""
+    """A paid model with what is private about its fit: the intake, and in words who was held out. `figures` were bought
+    for the public, about the rows `synthetic`."""
 
     model: FittedModel
     intake: Intake
     held_out: dict[str, Any]
     notices: tuple[str, ...]
+    synthetic: Table | None = None
+    figures: Sequence[dict[str, Any]] = ()
 
 
-def _plan(schema: Schema, method: str, budget: Budget, ledger: Ledger, settings: Settings) -> Plan:
+def _plan(
+    schema: Schema,
+    method: str,
+    budget: Budget,
+    ledger: Ledger,
+    settings: Settings,
+    also: Sequence[Charge] = (),
+) -> Plan:
     return plan(
         schema,
         method=method,
@@ -152,6 +172,7 @@ def _plan(schema: Schema, method: str, budget: Budget, ledger: Ledger, settings:
         workload=settings.workload,
         max_cells=settings.max_cells,
         count_cells=settings.count_cells,
+        also=also,
     )
 
 
@@ -163,15 +184,20 @@ def _paid_fit(
     settings: Settings,
     keep: Callable[[FittedModel, dict[str, Any]], None],
     progress: Progress,
+    wanted: Purchase | None = None,
 ) -> _Fitted:
-    """Reserve, fit, and `keep` the model on disk before the run is committed."""
+    """Reserve, fit, and `keep` the model on disk before the run is committed; then buy the `wanted` figures."""
     with ledger.reserve(
         purpose, preview.charges, preview.budget, fingerprint=digest(table), unit=preview.unit
     ) as account:
         model, intake = fit_reserved(table, preview, account, holdout=settings.holdout, progress=progress)
         note = held_out(table, intake, settings.holdout)
         keep(model, note)
-    return _Fitted(model, intake, note, tuple(notice.text for notice in account.notices))
+        rows = None if wanted is None else _sample(model, settings)
+        figures = (
+            () if wanted is None or rows is None else bought(intake.curator(account), wanted, model, rows)
+        )
+    return _Fitted(model, intake, note, tuple(n.text for n in account.notices), rows, figures)
 
 
 def _released(
@@ -187,7 +213,7 @@ def _released(
 ) -> Outcome:
     """Sample, audit, bundle: what can be done again, at no charge, when it fails."""
     model = fitted.model
-    synthetic = _sample(model, settings)
+    synthetic = _sample(model, settings) if fitted.synthetic is None else fitted.synthetic
     private = Private.of(table, fitted.intake)
     audit, suite, found = audit_rows(
         model,
@@ -195,6 +221,7 @@ def _released(
         private,
         holdout=settings.holdout,
         target=settings.target,
+        asked=settings.asked,
         ledger=ledger,
         progress=progress,
     )
@@ -205,7 +232,14 @@ def _released(
         "holdout.json": fitted.held_out,
     }
     verification = release_rows(
-        model, synthetic, audit, ledger=ledger, out=out, settings=settings, further=further
+        model,
+        synthetic,
+        audit,
+        ledger=ledger,
+        out=out,
+        settings=settings,
+        published=fitted.figures,
+        further=further,
     )
     progress("writing the bundle", 1.0)
     return Outcome(out, model, len(synthetic), suite, found, verification, ledger.remaining())
@@ -239,10 +273,12 @@ def release_rows(
     ledger: Ledger,
     out: str | Path,
     settings: Settings,
+    published: Sequence[dict[str, Any]] = (),
     further: dict[str, object] | None = None,
 ) -> release.Verification:
     """Write the bundle of audited rows and verify it. AuditError for a blocked model, rows that were not
-    audited, an inspected column or missing human fields; `further`: more files for internal/."""
+    audited, an inspected column, missing human fields or a policy that is not met; `published`: figures that were
+    paid for; `further`: more files for internal/."""
     samples = require_releasable(ledger, model, synthetic, audit)
     bundle = release.write(
         out,
@@ -253,10 +289,14 @@ def release_rows(
         human=settings.human,
         form=settings.form,
         samples_audited=samples,
+        policy=settings.policy,
+        standing=release.Standing.of(ledger, model.id),
+        published=published,
+        signer=settings.signer,
         internal=further,
     )
     ledger.record_release(model.id, bundle.bundle_id)
-    return release.verify(bundle)
+    return release.verify(bundle, key=None if settings.signer is None else settings.signer.public)
 
 
 def _configuration(preview: Plan, settings: Settings, private: Private) -> dict[str, Any]:
@@ -277,25 +317,26 @@ def _sample(model: FittedModel, settings: Settings) -> Table:
     return model.sample_table(rows, np.random.default_rng())
 
 
+def asked_of(project: Project) -> attacks.Asked:
+    """The secrets, quasi-identifiers and groups that the project file declares."""
+    spec = project.audit
+    return attacks.Asked(spec.secrets, spec.quasi_identifiers, spec.groups)
+
+
 def settings_of(project: Project) -> Settings:
     """What the project file asks of a run."""
-    spec = project.release
     target = project.generator.workload.target
     return Settings(
         holdout=project.audit.holdout,
         rows=project.generator.rows,
         target=(target,) if target else (),
+        asked=asked_of(project),
         workload=project.generator.workload.workload,
         max_cells=project.generator.max_cells,
         count_cells=project.generator.count_cells,
         form="parquet" if project.data_path.suffix in {".parquet", ".pq"} else "csv",
-        human=release.ReleaseFields(
-            purpose=spec.purpose or "",
-            recipient=spec.recipient or "",
-            lawful_basis=spec.lawful_basis or "",
-            contact=spec.contact or "",
-            prohibited_uses=spec.prohibited_uses,
-        ),
+        human=release.ReleaseFields.from_json(project.release.human()),
+        publish=project.audit.publish.epsilon if project.audit.publish else None,
     )
 
 

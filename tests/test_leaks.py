@@ -195,14 +195,14 @@ def test_the_split_comes_back(nameless: bool, schema: Schema) -> None:
     if nameless:
         frame.loc[frame.index % 3 == 0, "person"] = None
     table = read_table(frame, own_units(schema))
-    intake = take_in(Encoding(schema).encode(table), unit_keys(table), rows_per_unit=2, holdout=0.3)
+    intake = take_in(Encoding(schema).encode(table), unit_keys(table), rows_per_unit=1, holdout=0.3)
     note = json.loads(json.dumps(held_out(table, intake, 0.3)))
     again = Private.split_again(table, note)
     kept = Private.of(table, intake)
     for part, whole in ((kept.training, again.training), (kept.holdout, again.holdout)):
-        shown = part.to_frame().astype(str).value_counts()
-        assert (shown <= whole.to_frame().astype(str).value_counts().reindex(shown.index)).all()
-    assert len(again.training) + len(again.holdout) == len(table)
+        pd.testing.assert_frame_equal(part.to_frame(), whole.to_frame())
+    assert len(again.training) + len(again.holdout) + len(note["cut"]) == len(table)
+    assert note["cut"]
     if nameless:
         held = again.holdout.units
         assert held is not None
@@ -214,6 +214,8 @@ def test_a_split_of_another_table_is_refused(schema: Schema) -> None:
     table = read_table(small_table(), schema)
     intake = take_in(Encoding(schema).encode(table), unit_keys(table), rows_per_unit=2, holdout=0.3)
     note = held_out(table, intake, 0.3)
+    with pytest.raises(dpsynth.UsageError, match="above the unit's bound"):
+        Private.split_again(table, {name: value for name, value in note.items() if name != "cut"})
     strangers = small_table()
     strangers["person"] = [f"x{i}" for i in range(len(strangers))]
     for other in (small_table(300), strangers):

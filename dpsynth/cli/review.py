@@ -101,6 +101,7 @@ def _audit_model(
             private,
             holdout=split["probability"],
             target=settings.target,
+            asked=settings.asked,
             ledger=account,
             progress=progress,
         )
