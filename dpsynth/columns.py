@@ -12,7 +12,15 @@ from pydantic import Field, field_validator, model_validator
 
 from dpsynth.column_base import MAX_TEXT, AnyColumn, ModelledColumn, Origin, clean_text
 from dpsynth.declared import Fault, Finite, Text, Whole
-from dpsynth.grid import MAX_CELLS, default_decimals, exact, integer_starts, number_edges, number_starts
+from dpsynth.grid import (
+    MAX_CELLS,
+    Scale,
+    default_decimals,
+    exact,
+    integer_starts,
+    number_edges,
+    number_starts,
+)
 from dpsynth.moments import (
     DateColumn,
     DateTimeColumn,
@@ -42,6 +50,7 @@ class IntegerColumn(ModelledColumn):
     max: Whole
     cells: Whole | None = None
     edges: tuple[Whole, ...] | None = None
+    scale: Scale = "linear"
     special: tuple[Whole, ...] = ()
     """Values that are codes (-1 for "never asked") or stand out (0 among amounts): each has a cell of its own,
     inside the bounds or not."""
@@ -57,7 +66,7 @@ class IntegerColumn(ModelledColumn):
     @property
     def starts(self) -> NDArray[np.int64]:
         """First value of each cell, shape (cells,)."""
-        return integer_starts(self.min, self.max, self.cells, self.edges)
+        return integer_starts(self.min, self.max, self.cells, self.edges, self.scale)
 
     @property
     def last(self) -> int:
@@ -75,6 +84,7 @@ class NumberColumn(ModelledColumn):
     max: Finite
     cells: Whole | None = None
     edges: tuple[Finite, ...] | None = None
+    scale: Scale = "linear"
     special: tuple[Finite, ...] = ()
     """As for whole numbers."""
     decimals: Annotated[Whole, Field(ge=0, le=12)] | None = None
@@ -95,7 +105,7 @@ class NumberColumn(ModelledColumn):
     @property
     def lower(self) -> NDArray[np.float64]:
         """Lower edge of each cell, shape (cells,)."""
-        return number_edges(self.min, self.max, self.cells, self.edges)
+        return number_edges(self.min, self.max, self.cells, self.edges, self.scale)
 
     @property
     def digits(self) -> int:

@@ -18,6 +18,7 @@ TODO = "TODO"
 LATER = {
     "constraints": "rules between columns are not part of this version",
     "discover": "learning values for a charge is not part of this version; list them as public",
+    "text": "free text is not modelled: drop it (type: drop), or list its values as a category",
     "faker": "made-up names and addresses are not part of this version; use type: id or type: drop",
 }
 

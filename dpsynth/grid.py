@@ -12,6 +12,7 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +27,16 @@ ONE_CELL_EACH = 64
 DEFAULT_CELLS = 32
 
 Steps = NDArray[np.int64]
+Scale = Literal["linear", "log"]
+"""Cells of one width, or, for amounts with a long tail, of widths that grow with the amount."""
 
 
 @lru_cache(maxsize=4096)
-def integer_starts(low: int, high: int, cells: int | None, edges: tuple[int, ...] | None) -> Steps:
+def integer_starts(
+    low: int, high: int, cells: int | None, edges: tuple[int, ...] | None, scale: Scale = "linear"
+) -> Steps:
     """Starts of the cells of ``low .. high``. Raises Fault (S120 to S123)."""
-    _check_bounds(low, high, cells, edges)
+    _check_bounds(low, high, cells, edges, scale)
     if max(abs(low), abs(high)) > MAX_STEP:
         raise Fault("S120", "bounds lie beyond 1e15 in size", "use type: number, or type: category for codes")
     if edges is not None:
@@ -43,21 +48,44 @@ def integer_starts(low: int, high: int, cells: int | None, edges: tuple[int, ...
     count = cells if cells is not None else values if values <= ONE_CELL_EACH else DEFAULT_CELLS
     if count > values:
         raise Fault("S123", f"{count} cells for {values} whole numbers", f"use at most {values} cells")
+    if scale == "log":
+        return _frozen(_increasing([round(edge) for edge in _logarithmic(low, high, count)], high))
     return _frozen([low + values * i // count for i in range(count)])
 
 
 @lru_cache(maxsize=4096)
 def number_edges(
-    low: float, high: float, cells: int | None, edges: tuple[float, ...] | None
+    low: float, high: float, cells: int | None, edges: tuple[float, ...] | None, scale: Scale = "linear"
 ) -> NDArray[np.float64]:
     """Lower edges of the cells of ``[low, high]``, shape (cells,), float64. Raises Fault (S120 to S123)."""
-    _check_bounds(low, high, cells, edges)
+    _check_bounds(low, high, cells, edges, scale)
     if edges is not None:
         _check_edges(low, high, edges)
         return _frozen_floats([low, *(edge for edge in edges if low < edge < high)])
     count = 1 if low == high else cells if cells is not None else DEFAULT_CELLS
+    if scale == "log":
+        plain = _logarithmic(low, high, count)
+        short = [low, *(float(f"{edge:.3g}") for edge in plain[1:])]
+        distinct = all(a < b for a, b in pairwise([*short, high]))
+        return _frozen_floats(short if distinct else plain)
     width = exact(high) - exact(low)
     return _frozen_floats([float(exact(low) + width * i / count) for i in range(count)])
+
+
+def _logarithmic(low: float, high: float, cells: int) -> list[float]:
+    """Lower edges that lie evenly on the scale ``sign(x) * log(1 + |x|)``: even near zero, ratios far from it."""
+    ends = [math.copysign(math.log1p(abs(x)), x) for x in (low, high)]
+    points = [ends[0] + (ends[1] - ends[0]) * i / cells for i in range(cells)]
+    return [math.copysign(math.expm1(abs(x)), x) for x in points]
+
+
+def _increasing(starts: list[int], last: int) -> list[int]:
+    """The same starts, moved up, and then down, as far as each cell needs to hold a whole number."""
+    for i in range(1, len(starts)):
+        starts[i] = max(starts[i], starts[i - 1] + 1)
+    for i in range(len(starts) - 1, -1, -1):
+        starts[i] = min(starts[i], last - (len(starts) - 1 - i))
+    return starts
 
 
 def default_decimals(edges: tuple[float, ...], high: float) -> int:
@@ -107,11 +135,15 @@ def exact(value: float) -> Fraction:
     return Fraction(Decimal(repr(float(value))))
 
 
-def _check_bounds(low: float, high: float, cells: int | None, edges: tuple[float, ...] | None) -> None:
+def _check_bounds(
+    low: float, high: float, cells: int | None, edges: tuple[float, ...] | None, scale: Scale
+) -> None:
     if low > high:
         raise Fault("S120", f"min {low:g} is above max {high:g}", "exchange them")
     if cells is not None and edges is not None:
         raise Fault("S121", "gives both cells and edges", "keep one of them")
+    if edges is not None and scale != "linear":
+        raise Fault("S121", "gives both edges and a scale", "keep one of them")
     if cells is not None and not 1 <= cells <= MAX_CELLS:
         raise Fault("S123", f"{cells} cells", f"use 1 to {MAX_CELLS:,}; 8 to 32 suit most columns")
 

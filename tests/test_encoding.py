@@ -33,7 +33,8 @@ def gridded(pick: st.DrawFn) -> dict[str, Any]:
         low, width = pick(st.integers(-(10**6), 10**6)), pick(st.integers(0, 5000))
         found |= {"min": low, "max": low + width}
         if pick(st.booleans()):
-            return {**found, "cells": pick(st.integers(1, min(width + 1, 50)))}
+            scale = pick(st.sampled_from(["linear", "log"]))
+            return {**found, "cells": pick(st.integers(1, min(width + 1, 50))), "scale": scale}
         return {**found, "edges": sorted(pick(st.sets(st.integers(low, low + width), max_size=8)))}
     digits = pick(st.integers(0, 6))
     cuts = sorted(pick(st.sets(st.integers(-(10**7), 10**7), min_size=2, max_size=9)))
@@ -222,3 +223,19 @@ def test_clipping_leaves_codes_alone() -> None:
     schema = draw(x={"type": "number", "min": 0, "max": 10, "cells": 2, "special": [-1, 999], "clip": True})
     table = read_table(pd.DataFrame({"x": [-1, 999, 50, -7]}), schema)
     assert table.values["x"].tolist() == [-1, 999, 10, 0]
+
+
+def test_a_logarithmic_grid_grows_with_the_amount() -> None:
+    cost = NumberColumn(min=0, max=250_000, cells=12, scale="log")
+    assert cost.lower.tolist()[:4] == [0, 1.82, 6.94, 21.4]
+    ratios = cost.lower[5:] / cost.lower[4:-1]
+    assert ratios == pytest.approx(np.full(7, 250_001 ** (1 / 12)), rel=0.02)
+    whole = IntegerColumn(min=-50, max=1000, cells=20, scale="log")
+    assert len(whole.starts) == 20
+    assert whole.starts[0] == -50
+    assert (np.diff(whole.starts) > 0).all()
+    every = IntegerColumn(min=0, max=9, cells=10, scale="log")
+    assert every.starts.tolist() == list(range(10))
+    with pytest.raises(SchemaError, match="scale"):
+        NumberColumn(min=0, max=9, edges=(5,), scale="log")
+    assert (np.diff(NumberColumn(min=0, max=1e6, cells=5000, scale="log").lower) > 0).all()
