@@ -17,7 +17,7 @@ LAYERS = [
     {"cli", "web", "__main__"},
     {""},
     {"pipeline"},
-    {"auditing", "unfinished"},
+    {"auditing", "unfinished", "releasing"},
     {"release", "evaluation", "consistency"},
     {"synthesizer"},
     {"synthesis"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -15,8 +15,8 @@ from dpsynth.errors import CapacityError
 from dpsynth.pgm.contraction import Beliefs, Inference
 from dpsynth.pgm.elimination import Plan, plan_contraction
 from dpsynth.pgm.queries import Tensor, shared_marginals
-from dpsynth.pgm.sampling import sample_codes
-from dpsynth.records import Records, code_dtype
+from dpsynth.pgm.sampling import Sampler
+from dpsynth.records import Records
 from dpsynth.threads import one_thread
 
 Floats = NDArray[np.float64]
@@ -177,20 +177,53 @@ class GraphicalModel:
         return logs
 
     def sample(self, n: int, rng: np.random.Generator) -> Records:
-        """`n` records in random order.
+        """`n` records in random order; the same state of `rng` gives the same records.
 
         Within each group of equal parents the counts of a child's cells are its expected counts rounded
-        systematically: no cell is off by one or more, and each is right on average.
+        systematically: no cell is off by one or more, and each is right on average (block by block of
+        `sampling.BLOCK` records).
+        """
+        blocks = list(self.sample_batches(n, rng))
+        columns = zip(*(block.columns for block in blocks), strict=True)
+        return blocks[0] if len(blocks) == 1 else Records(self.domain, tuple(map(np.concatenate, columns)))
+
+    def sample_batches(self, n: int, rng: np.random.Generator) -> Iterator[Records]:
+        """The records of `sample`, in batches of `sampling.BLOCK` and a rest, made as they are asked for.
+
+        One batch at least, if need be an empty one.
         """
         if n < 0:
             raise ValueError("a number of records")
-        columns = sample_codes(self._inference.forward(self._flat), n, rng)
-        return Records(
-            self.domain,
-            tuple(
-                c.astype(code_dtype(s), copy=False) for c, s in zip(columns, self.domain.sizes, strict=True)
-            ),
-        )
+        # a batch must survive other questions: its tensors are its own
+        inference = Inference(self._inference.plan)
+        with one_thread():
+            sampler = Sampler(inference.forward(self._flat))
+        return (Records(self.domain, tuple(columns)) for columns in sampler.blocks(n, rng))
+
+    def conditioned(self, weights: Mapping[str, Floats]) -> GraphicalModel:
+        """The distribution given evidence: each cell's probability times ``weights[attribute][cell]``, normalised.
+
+        A weight, 0 to 1 and of shape ``(domain[attribute],)``, is the share of the cell's records that the evidence
+        allows. The total is the expected number of records that meet it. Raises ValueError when none can.
+        """
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs = {a: np.log(np.asarray(w, dtype=np.float64)) for a, w in weights.items()}
+        tables = dict(self.potentials)
+        for attribute, log in logs.items():
+            if log.shape != self.domain.shape((attribute,)) or not (log <= 0).all():
+                raise ValueError(f"the weights of {attribute} are no shares of its cells")
+            holder = min((c for c in tables if attribute in c), key=self.domain.size)
+            axis = holder.index(attribute)
+            tables[holder] = tables[holder] + np.expand_dims(
+                log, [k for k in range(len(holder)) if k != axis]
+            )
+        given = GraphicalModel(self.domain, self.total, tables)
+        # log Z is a logarithm of a float64 at best: shares below e^-700 are none
+        share = math.exp(given.log_z - self.log_z)
+        if not share > 0:
+            raise ValueError("the evidence leaves no possible record")
+        given.total = self.total * min(1.0, share)
+        return given
 
     def state(self) -> tuple[dict[str, Any], dict[str, Floats]]:
         """(facts for JSON, arrays): everything `from_state` needs."""

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 
 from dpsynth.domain import Domain
-from dpsynth.pgm import GraphicalModel
-from dpsynth.pgm.sampling import systematic
+from dpsynth.pgm import GraphicalModel, sampling
+from dpsynth.pgm.sampling import deal, systematic
 from dpsynth.records import Records
 
 Floats = np.ndarray
@@ -155,3 +155,68 @@ def test_a_negative_number_is_refused() -> None:
     domain, cliques = SHAPES["tree"]
     with pytest.raises(ValueError):
         random_model(domain, cliques, np.random.default_rng(1)).sample(-1, np.random.default_rng(1))
+
+
+def in_small_blocks(monkeypatch: pytest.MonkeyPatch, kept: int = 1 << 24) -> None:
+    monkeypatch.setattr(sampling, "BLOCK", 64)
+    monkeypatch.setattr(sampling, "CHUNK", 8)
+    monkeypatch.setattr(sampling, "KEPT_CELLS", kept)
+
+
+@pytest.mark.parametrize("shape", ["cycle", "triples", "independent", "one cell"])
+def test_batches_are_the_sample(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    domain, cliques = SHAPES[shape]
+    model = random_model(domain, cliques, np.random.default_rng(24))
+    in_small_blocks(monkeypatch)
+    whole = model.sample(200, np.random.default_rng(25)).matrix()
+    rng, found = np.random.default_rng(25), []
+    for batch in model.sample_batches(200, rng):
+        found.append(batch.matrix())
+        model.marginal(domain.attributes)  # another question between two batches
+    assert [len(batch) for batch in found] == [64, 64, 64, 8]
+    np.testing.assert_array_equal(np.concatenate(found), whole)
+    assert [len(batch) for batch in model.sample_batches(0, rng)] == [0]
+
+
+def test_kept_tables_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    domain, cliques = SHAPES["triples"]
+    model = random_model(domain, cliques, np.random.default_rng(26), zeros=0.1)
+    samples = []
+    for kept in (0, 20, 1 << 24):
+        in_small_blocks(monkeypatch, kept)
+        samples.append(model.sample(1000, np.random.default_rng(27)).matrix())
+    np.testing.assert_array_equal(samples[0], samples[1])
+    np.testing.assert_array_equal(samples[0], samples[2])
+
+
+def test_small_blocks_have_the_joint_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
+    domain, cliques = SHAPES["cycle"]
+    model = random_model(domain, cliques, np.random.default_rng(28), 2.0)
+    in_small_blocks(monkeypatch)
+    counts = counts_of(model.sample(64 * 500, np.random.default_rng(29)))
+    assert p_value(counts, joint(model)[1]) > 1e-6
+    assert p_value(counts, joint(tilted(tilted(model)))[1]) < 1e-6
+
+
+@given(st.integers(1, 5), st.integers(1, 40), st.integers(0, 400), st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_dealt_counts_are_the_expected_ones_rounded(groups: int, cells: int, n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    weights = rng.random((groups, cells)) * (rng.random((groups, cells)) < 0.7)
+    weights[:, cells // 2] += 1e-3
+    parents = rng.integers(0, groups, n).astype(np.uint8)
+    found = deal(parents, weights, rng)
+    counts = np.bincount(parents.astype(int) * cells + found, minlength=groups * cells).reshape(groups, -1)
+    expected = weights / weights.sum(axis=1, keepdims=True) * counts.sum(axis=1)[:, None]
+    assert (np.abs(counts - expected) < 1 + 1e-9).all()
+    assert not counts[weights == 0].any()
+
+
+def test_which_row_gets_which_cell_is_uniform() -> None:
+    """All orders of a small group are equally likely; without shuffling only one would be seen."""
+    rng, weights, seen = np.random.default_rng(30), np.ones((1, 3)), {}
+    for _ in range(3000):
+        order = tuple(deal(np.zeros(3, np.uint8), weights, rng).tolist())
+        seen[order] = seen.get(order, 0) + 1
+    assert len(seen) == 6
+    assert chi2.sf(sum((c - 500) ** 2 / 500 for c in seen.values()), 5) > 1e-6
