@@ -50,6 +50,17 @@ class Audited:
     at_least: float
 
 
+def drawings(result: SuiteResult) -> dict[str, str]:
+    """Every drawing of this result that there is something to draw for, by name."""
+    made = {
+        "roc": roc(result),
+        "trade_off": trade_off(result),
+        "risk_by_isolation": risk_by_isolation(result),
+        "epsilon_bounds": epsilon_bounds(result),
+    }
+    return {name: drawn for name, drawn in made.items() if drawn}
+
+
 def roc(result: SuiteResult, most: int = 5) -> str:
     """ROC curves of the `most` strongest attacks on logarithmic axes; what the claim forbids is shaded.
 
@@ -98,15 +109,15 @@ def trade_off(result: SuiteResult, most: int = 5) -> str:
     return _with_legend(result, shown, body, "trade-off", "The two errors of the attacks", words)
 
 
-def risk_by_isolation(result: SuiteResult, isolation: Floats, parts: int = 10) -> str:
+def risk_by_isolation(result: SuiteResult, parts: int = 10) -> str:
     """The strongest attack's area on tenths of the units, from the most ordinary to the most isolated.
 
-    `isolation` (units,): how far each unit is from everybody else. With 95 % intervals.
+    With 95 % intervals.
     """
     attack = next(iter(_strongest(result, 1)), None)
-    if attack is None or len(isolation) != len(result.member):
+    if attack is None or len(result.isolation) != len(result.member):
         return ""
-    tenths = _areas(attack, result, isolation, parts)
+    tenths = _areas(attack, result, parts)
     if not tenths:
         return ""
     box = Box(Axis(0, parts, _LEFT, _LEFT + _SIDE), Axis(0, 1, _TOP + 220, _TOP), percent=False)
@@ -220,11 +231,9 @@ def _curve(result: SuiteResult, attack: AttackResult) -> tuple[Floats, Floats]:
     return fpr[kept], tpr[kept]
 
 
-def _areas(
-    attack: AttackResult, result: SuiteResult, isolation: Floats, parts: int
-) -> list[tuple[int, stats.Interval]]:
+def _areas(attack: AttackResult, result: SuiteResult, parts: int) -> list[tuple[int, stats.Interval]]:
     """Per part of the units in order of isolation, ties by their place: the area, where both sides are there."""
-    order = np.argsort(isolation, kind="stable")
+    order = np.argsort(result.isolation, kind="stable")
     found = []
     for place, units in enumerate(np.array_split(order, parts)):
         tried = units[~np.isnan(attack.scores[units])]

@@ -49,7 +49,7 @@ class SuiteResult:
 
     `bound`: for a LEAK, "within" what the claim allows or "none claimed"; else None. `smallest_share`: the
     smallest share of the rows whose cells, when copied, these attacks were seen to see. `left_out`: attacks that
-    did not fit into the time budget.
+    did not fit into the time budget. `isolation` (units,): how far each unit is from everybody else.
     """
 
     verdict: str
@@ -66,6 +66,7 @@ class SuiteResult:
     warnings: tuple[str, ...] = ()
     member: Mask = field(default_factory=lambda: np.zeros(0, bool), repr=False)
     left_out: tuple[str, ...] = ()
+    isolation: Floats = field(default_factory=lambda: np.zeros(0), repr=False)
 
     @property
     def worst(self) -> AttackResult | None:

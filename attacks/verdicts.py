@@ -59,6 +59,7 @@ def conclude(
     return SuiteResult(
         verdict, headline, bound, game.claim, game.entity, game.members, game.controls, case.attacks,
         case.controls, case.smallest_share, game.split_is_random, case.warnings(), game.member, left_out,
+        game.view.candidates.isolation,
     )  # fmt: skip
 
 

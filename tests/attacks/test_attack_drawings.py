@@ -26,9 +26,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 DRAWINGS: dict[str, Callable[[SuiteResult], str]] = {
     "roc": drawing.roc,
     "trade-off": drawing.trade_off,
-    "risk by isolation": lambda result: drawing.risk_by_isolation(
-        result, np.arange(len(result.member)) * 1.0
-    ),
+    "risk by isolation": drawing.risk_by_isolation,
     "epsilon bounds": drawing.epsilon_bounds,
 }
 
@@ -77,6 +75,11 @@ def test_without_a_claim_nothing_is_forbidden(kind: str, result: SuiteResult) ->
 @pytest.mark.parametrize("kind", DRAWINGS)
 def test_nothing_attacked_nothing_drawn(kind: str, result: SuiteResult) -> None:
     assert DRAWINGS[kind](replace(result, attacks=(), member=np.zeros(0, bool))) == ""
+
+
+def test_all_of_them_by_name(result: SuiteResult) -> None:
+    assert list(drawing.drawings(result)) == ["roc", "trade_off", "risk_by_isolation", "epsilon_bounds"]
+    assert drawing.drawings(replace(result, attacks=())) == {}
 
 
 def test_the_shaded_region_is_what_the_claim_forbids(result: SuiteResult) -> None:
