@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.peers.setup import DEFAULT, PEERS
@@ -29,8 +30,7 @@ def main() -> None:
     if not options.table_only:
         for table in tables:
             run_all(table, options)
-    wanted = generators(["all"])
-    runs = stored(options.results, tables, wanted)
+    runs = stored(options.results, tables, generators(["all", "untold"]))
     text = report(tables, runs, command(options))
     print(text)
     if options.write:
@@ -66,13 +66,19 @@ def arguments() -> argparse.Namespace:
 def generators(words: Sequence[str]) -> list[Generator]:
     """Those that the words name; peers one method after the other, the quicker methods first."""
     every = [Generator(OURS, method) for method in METHODS]
+    untold = [replace(g, told=False) for g in every]
     most = max(len(peer.methods) for peer in PEERS.values())
     for place in range(most):
         every += [Generator(n, p.methods[place]) for n, p in PEERS.items() if place < len(p.methods)]
-    kinds = {"all": every, "ours": [g for g in every if g.ours], "peers": [g for g in every if not g.ours]}
+    kinds = {
+        "all": every,
+        "untold": untold,
+        "ours": [g for g in every if g.ours],
+        "peers": [g for g in every if not g.ours],
+    }
     found: list[Generator] = []
     for word in words:
-        named = kinds.get(word) or [g for g in every if word in (g.name, g.library)]
+        named = kinds.get(word) or [g for g in [*every, *untold] if word in (g.name, g.library)]
         if not named:
             raise SystemExit(f"no generator {word!r}; there are: {', '.join(g.name for g in every)}")
         found += [g for g in named if g not in found]

@@ -62,7 +62,7 @@ def report(tables: Sequence[Table], runs: Sequence[Run], command: str) -> str:
         here = [run for run in runs if run.fingerprint == table.fingerprint]
         for epsilon in sorted({run.epsilon for run in here}):
             sections[table.name, epsilon] = rows_of([run for run in here if run.epsilon == epsilon])
-    lines = [*preface(command), "", *summary(sections), ""]
+    lines = [*preface(command, runs), "", *summary(sections), ""]
     for table in tables:
         lines += [f"## {table.name}: {len(table.train):,} training rows, {len(table.domain)} columns", ""]
         lines += [*yardstick_lines(table), ""]
@@ -79,7 +79,8 @@ def rows_of(runs: Sequence[Run]) -> list[Row]:
     return sorted(rows, key=lambda row: (not row.ours, row.score("two_way"), row.name))
 
 
-def preface(command: str) -> list[str]:
+def preface(command: str, runs: Sequence[Run]) -> list[str]:
+    ours = sorted({run.version for run in runs if run.generator.startswith(f"{OURS} ")})
     granted = [f"* {name} ({peer.package}): {peer.granted}." for name, peer in PEERS.items()]
     return [
         "# Generators: latest figures",
@@ -94,7 +95,8 @@ def preface(command: str) -> list[str]:
         "",
         *granted,
         "",
-        "Columns that are ordered are told to ours; no peer here has a way to be told.",
+        "Told to ours, since they use it: which columns are ordered, and which will be predicted (but where a row says",
+        f"otherwise). dpmm and smartnoise-synth have no way to be told. Ours: {'; '.join(ours)}.",
     ]
 
 
