@@ -42,6 +42,8 @@ LAYERS = [
         "versions",
         "threads",
         "compiling",
+        "counting",
+        "counting_loops",
     },
 ]
 RANK = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}

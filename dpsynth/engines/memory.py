@@ -1,4 +1,4 @@
-"""The memory engine: bounds each unit's records, flips the hold-out coins, counts with NumPy."""
+"""The memory engine: bounds each unit's records, flips the hold-out coins, counts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dpsynth.counting import count
 from dpsynth.domain import Clique, Domain
 from dpsynth.engines.base import Counts
 from dpsynth.measurement import Merges
@@ -113,7 +114,7 @@ class MemoryEngine:
     def marginals(self, cliques: Sequence[Clique]) -> Mapping[Clique, Counts]:
         for clique in cliques:
             if clique not in self._known:
-                self._known[clique] = self._count(clique)
+                self._known[clique] = count(self.records, clique)
                 self._known[clique].setflags(write=False)
         return {clique: self._known[clique] for clique in cliques}
 
@@ -124,14 +125,6 @@ class MemoryEngine:
             columns[attribute] = np.take(cells, columns[attribute])
             sizes[attribute] = int(cells.max()) + 1
         return MemoryEngine(Records.of(Domain.from_sizes(sizes), columns), self.rows_per_unit)
-
-    def _count(self, clique: Clique) -> Counts:
-        shape = self.domain.shape(clique)
-        index = np.zeros(len(self.records), dtype=np.intp)
-        for attribute, size in zip(clique, shape, strict=True):
-            index *= size
-            index += self.records[attribute]
-        return np.bincount(index, minlength=self.domain.size(clique)).astype(np.int64).reshape(shape)
 
     def __reduce__(self) -> str:
         raise TypeError("an engine holds private rows: it cannot be pickled or copied")

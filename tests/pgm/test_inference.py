@@ -197,3 +197,18 @@ def test_many_marginals_where_some_are_too_large_or_underflow(
         np.testing.assert_allclose(
             table, project(domain, probabilities, clique) * model.total, rtol=1e-6, atol=1e-6
         )
+
+
+@pytest.mark.parametrize("shape", ["chain", "triples", "disconnected"])
+def test_approximate_marginals_are_close_and_always_the_same(shape: str) -> None:
+    domain, cliques = SHAPES[shape]
+    model = random_model(domain, cliques, np.random.default_rng(24))
+    asked = all_cliques(domain)
+    found, again = model.approximate(asked), model.approximate(asked)
+    for clique in asked:
+        exact = model.marginal(clique)
+        np.testing.assert_array_equal(found[clique], again[clique])
+        assert found[clique].sum() == pytest.approx(model.total)
+        assert np.abs(found[clique] - exact).sum() < 0.08 * model.total
+        if any(set(clique) <= set(c) for c in cliques):
+            np.testing.assert_array_equal(found[clique], exact)

@@ -1,0 +1,59 @@
+"""Tables of how many records have which cells. Knows nothing of privacy: whose records they are decides who may ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpsynth.domain import Clique
+from dpsynth.records import Codes, Records
+
+Counts = NDArray[np.int64]
+
+
+def count(records: Records, clique: Clique) -> Counts:
+    """Records by cell, shape ``domain.shape(clique)``. ValueError for a code outside its domain."""
+    out = np.zeros(records.domain.size(clique), dtype=np.int64)
+    _add(records, clique, np.int64(1), out)
+    return out.reshape(records.domain.shape(clique))
+
+
+def weigh(records: Records, cliques: Iterable[Clique], weight: float) -> dict[Clique, NDArray[np.float64]]:
+    """`weight` times the number of records by cell, for each clique. Cells without records take no memory."""
+    found = {}
+    for clique in cliques:
+        out = np.zeros(records.domain.size(clique))
+        _add(records, clique, np.float64(weight), out)
+        found[clique] = out.reshape(records.domain.shape(clique))
+    return found
+
+
+def _add(records: Records, clique: Clique, weight: Any, out: NDArray[Any]) -> None:
+    from dpsynth import counting_loops
+
+    sizes = records.domain.shape(clique)
+    columns = _alike([records[a] for a in clique])
+    if any(len(c) and c.max() >= size for c, size in zip(columns, sizes, strict=True)):
+        raise ValueError("a code lies outside its attribute's domain")
+    match columns:
+        case [one]:
+            counting_loops.add_1(one, weight, out)
+        case [one, two]:
+            counting_loops.add_2(one, two, sizes[1], weight, out)
+        case [one, two, three]:
+            counting_loops.add_3(one, two, three, sizes[1], sizes[2], weight, out)
+        case _:
+            index = np.zeros(len(records), dtype=np.uint32 if len(out) < 1 << 32 else np.uint64)
+            for column, size in zip(columns, sizes, strict=True):
+                np.multiply(index, size, out=index)
+                np.add(index, column, out=index)
+            counting_loops.add_1(index, weight, out)
+
+
+def _alike(columns: list[Codes]) -> list[Codes]:
+    """All of one type, the widest: the loops are compiled once for each."""
+    widest = max((c.dtype for c in columns), key=lambda kind: kind.itemsize, default=np.dtype(np.uint8))
+    return [c.astype(widest, copy=False) for c in columns]

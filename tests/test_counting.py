@@ -1,0 +1,54 @@
+"""Counting against the obvious loop, for every number of attributes and width of codes."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from dpsynth.counting import count, weigh
+from dpsynth.domain import Domain
+from dpsynth.records import Records, code_dtype
+
+DOMAIN = Domain.of(a=3, b=2, wide=300, c=4, wider=70_000)
+
+
+def drawn(n: int) -> Records:
+    rng = np.random.default_rng(1)
+    return Records.of(DOMAIN, {a: rng.integers(0, DOMAIN[a], n) for a in DOMAIN.attributes})
+
+
+@pytest.mark.parametrize("n", [0, 1, 500])
+def test_counts_are_those_of_a_loop(n: int) -> None:
+    records = drawn(n)
+    assert [c.dtype for c in records.columns] == [code_dtype(s) for s in DOMAIN.sizes]
+    some = [c for k in range(4) for c in itertools.permutations("abc", k)]
+    for clique in [
+        *some,
+        ("wide", "a"),
+        ("wider",),
+        ("b", "wider"),
+        ("c", "a", "wide"),
+        ("c", "b", "a", "wide"),
+    ]:
+        expected = Counter(zip(*(records[a].tolist() for a in clique), strict=True))
+        found = count(records, clique)
+        assert found.shape == DOMAIN.shape(clique)
+        assert found.dtype == np.int64
+        if clique:
+            assert found.sum() == n
+            assert all(found[cell] == number for cell, number in expected.items())
+        (weighed,) = weigh(records, [clique], 0.25).values()
+        np.testing.assert_array_equal(weighed, found * 0.25)
+
+
+def test_no_attribute_has_one_cell_that_holds_all() -> None:
+    assert count(drawn(7), ()) == 7
+
+
+def test_a_code_outside_its_domain_is_refused() -> None:
+    broken = Records(Domain.of(a=2), (np.array([0, 2], dtype=np.uint8),))
+    with pytest.raises(ValueError, match="outside"):
+        count(broken, ("a",))
