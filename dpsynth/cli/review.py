@@ -1,7 +1,9 @@
-"""Verbs that check: audit, verify."""
+"""The verb that attacks: audit."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,12 +11,12 @@ import numpy as np
 import typer
 
 import attacks
-from dpsynth import evaluation, pipeline, release, synthesis
+from dpsynth import evaluation, pipeline, synthesis
 from dpsynth.auditing import Private, audit_rows
 from dpsynth.cli.common import Answer, Screen
+from dpsynth.cli.guessing import Files
 from dpsynth.errors import AuditError, UsageError
 from dpsynth.project import Project
-from dpsynth.schema import Schema
 from dpsynth.table import read_table
 from dpsynth.unfinished import load_held_out, require_room, write_private
 
@@ -48,12 +50,35 @@ def audit(
     out: Annotated[
         Path | None, _option("--out", "A file for the findings (private); release needs it.")
     ] = None,
+    secret: Annotated[
+        list[str] | None, _option("--secret", "A column that nobody may learn about a person (repeat).")
+    ] = None,
+    known: Annotated[
+        list[str] | None, _option("--known", "A column that an attacker may know of a person (repeat).")
+    ] = None,
+    group: Annotated[
+        list[str] | None, _option("--group", "Attack each value of this column by itself too (repeat).")
+    ] = None,
+    time: Annotated[
+        str | None, _option("--time", "CPU time that the attacks may take, such as 60s or 5m; --train only.")
+    ] = None,
     seed: Annotated[int | None, _option("--seed", "Same seed, same findings (--train only).")] = None,
 ) -> Answer:
     """Attack anybody's synthetic table, and say how good it is. Exit 6 when it breaks its own claim."""
     _require_new(out)
     if model is not None:
-        if project is None or train or holdout or schema or epsilon or delta:
+        if (
+            project is None
+            or train
+            or holdout
+            or schema
+            or epsilon
+            or delta
+            or secret
+            or known
+            or group
+            or time
+        ):
             raise UsageError(
                 "U108",
                 "--model goes with --project and nothing else",
@@ -61,14 +86,16 @@ def audit(
             )
         found, text = _audit_model(screen, model, synthetic, project, ledger)
     else:
-        if train is None or schema is None:
+        if train is None:
             raise UsageError(
                 "U110",
                 "there is nothing to compare with",
-                "give --train and --schema, or --model and --project",
+                "give --train and --holdout, or --model and --project",
             )
-        tables, rng = (synthetic, train, holdout), np.random.default_rng(seed)
-        found, text = _audit_table(screen, tables, Schema.load(schema), _claim(epsilon, delta), split, rng)
+        files = Files.of(synthetic, train, holdout, schema)
+        asked = attacks.Asked(tuple(secret or ()), tuple(known or ()), tuple(group or ()))
+        options = _Options(_claim(epsilon, delta), _is_random(split), asked, _seconds(time))
+        found, text = _audit_table(screen, files, options, np.random.default_rng(seed))
     if out is not None:
         write_private(out, found)
     verdict = found["attacks"]["verdict"]
@@ -108,35 +135,57 @@ def _audit_model(
     return found.as_json(), str(suite)
 
 
+@dataclass(frozen=True)
+class _Options:
+    claim: tuple[float, float] | None
+    split_is_random: bool
+    asked: attacks.Asked
+    time_budget: float | None
+
+
 def _audit_table(
-    screen: Screen,
-    files: tuple[Path, Path, Path | None],
-    schema: Schema,
-    claim: tuple[float, float] | None,
-    split: str,
-    rng: np.random.Generator,
+    screen: Screen, files: Files, options: _Options, rng: np.random.Generator
 ) -> tuple[dict[str, Any], str]:
     """Anybody's synthetic table, with the rows it was made from and, if there are some, rows held out."""
-    if split not in {"random", "unknown"}:
-        raise UsageError("U107", f"--split {split!r} means nothing", "write --split random, or leave it out")
-    rows, members = read_table(files[0], schema, require_unit=False), read_table(files[1], schema)
-    controls = None if files[2] is None else read_table(files[2], schema)
+    rows, members, controls = files.tables()
+    schema, asked = files.schema, options.asked
     with screen.progress() as progress:
         suite = attacks.run_suite(
             rows,
             members,
             controls,
             schema,
-            claim,
-            split_is_random=split == "random",
+            options.claim,
+            split_is_random=options.split_is_random,
+            secrets=asked.secrets,
+            quasi_identifiers=asked.quasi_identifiers,
+            groups=asked.groups,
+            time_budget=options.time_budget,
             rng=rng,
             progress=progress,
         )
+        suite = replace(suite, warnings=(*files.notes, *suite.warnings))
         found: dict[str, Any] = {"attacks": suite.as_json(), "evaluation": None}
         if controls is not None and min(len(rows), len(members), len(controls)) > 0:
             judged = evaluation.evaluate(rows, members, controls, schema, rng=rng, progress=progress)
             found["evaluation"] = judged.as_json()
     return found, str(suite)
+
+
+def _is_random(split: str) -> bool:
+    if split not in {"random", "unknown"}:
+        raise UsageError("U107", f"--split {split!r} means nothing", "write --split random, or leave it out")
+    return split == "random"
+
+
+def _seconds(text: str | None) -> float | None:
+    """60, 60s, 5m, 1h; None without an option."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"([0-9]+(?:[.][0-9]+)?)([smh]?)", text.strip())
+    if found is None or float(found[1]) <= 0:
+        raise UsageError("U112", "--time is no length of time", "write --time 60s, 5m or 1h")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 def _claim(epsilon: float | None, delta: float | None) -> tuple[float, float] | None:
@@ -145,18 +194,3 @@ def _claim(epsilon: float | None, delta: float | None) -> tuple[float, float] | 
     if epsilon is None or delta is None:
         raise UsageError("U106", "a claim is a pair", "give both --epsilon and --delta, or neither")
     return epsilon, delta
-
-
-def verify(
-    screen: Screen,
-    folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A release, or its public folder.", show_default=False)
-    ],
-    ledger: Annotated[
-        Path | None,
-        typer.Option("--ledger", help="Also look for its head in this ledger.", show_default=False),
-    ] = None,
-) -> Answer:
-    """Check a release offline: every file, the promise from its events, the rows against the schema."""
-    found = release.verify(folder, ledger=ledger)
-    return Answer(found.as_json(), found.words)
