@@ -43,7 +43,8 @@ PEERS: Mapping[str, Peer] = {
     "smartnoise": Peer(
         "smartnoise-synth==1.0.8",
         ("mst", "aim"),
-        "MST takes the exact number of rows as its total, uncharged; no preprocessing budget: categories are given",
+        "MST takes the exact number of rows as its total, uncharged; no preprocessing budget: categories are given; "
+        "the mbi that it asks for (1.1.0) samples by rounding without shuffling, which ties columns of one parent",
     ),
 }
 
