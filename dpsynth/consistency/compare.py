@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dpsynth.consistency.bands import Band, bands
 from dpsynth.consistency.noise import mean_absolute_noise
 from dpsynth.consistency.tables import noisy_total, record_shares, together
 from dpsynth.domain import Clique, Domain
+from dpsynth.encoding import Encoding
 from dpsynth.measurement import Measurement
 from dpsynth.records import Records
 
@@ -73,6 +75,7 @@ class Consistency:
     total: float  # the noisy number of records that the measurements imply (variance-weighted)
     rows: int  # synthetic
     cliques: tuple[MeasuredClique, ...]
+    columns: tuple[Band, ...] = ()
 
     @property
     def mean_expected_error(self) -> float:
@@ -106,14 +109,21 @@ class Consistency:
             "mean_explained_by_noise": _short(self.mean_explained),
             "mean_from_uniform": _short(self.mean_from_uniform),
             "by_clique": [c.as_json() for c in self.cliques],
+            "by_column": [band.as_json() for band in self.columns],
         }
 
 
-def consistency(records: Records, measurements: Sequence[Measurement], domain: Domain) -> Consistency:
+def consistency(
+    records: Records,
+    measurements: Sequence[Measurement],
+    domain: Domain,
+    encoding: Encoding | None = None,
+) -> Consistency:
     """Compare the synthetic `records` with every measurement. Post-processing: costs nothing.
 
-    Measurements of one clique on the same cells are put together first, weighted by precision. Raises
-    ValueError without measurements or synthetic records, or for records of another domain.
+    With `encoding` also column by column. Measurements of one clique on the same cells are put together first,
+    weighted by precision. Raises ValueError without measurements or synthetic records, or for records of
+    another domain.
     """
     if records.domain != domain:
         raise ValueError("the records are of another domain than the measurements")
@@ -121,7 +131,9 @@ def consistency(records: Records, measurements: Sequence[Measurement], domain: D
         raise ValueError("there is nothing to compare: measurements and synthetic records are both needed")
     total = noisy_total(measurements)
     found = [_measured(records, one, values, total) for one, values in together(measurements)]
-    return Consistency(total[0], len(records), tuple(sorted(found, key=lambda c: c.explained - c.distance)))
+    worst_first = tuple(sorted(found, key=lambda c: c.explained - c.distance))
+    columns = () if encoding is None else bands(records, measurements, encoding)
+    return Consistency(total[0], len(records), worst_first, columns)
 
 
 def from_uniform(records: Records, clique: Clique) -> float:

@@ -12,7 +12,8 @@ import jinja2
 from markupsafe import Markup
 
 from dpsynth.release.facts import percent, several
-from dpsynth.release.pages import svg
+from dpsynth.release.pages import svg, svg_public
+from dpsynth.release.pages.foreign import drawing
 
 Json = Mapping[str, Any]
 MOST_SHOWN = 400
@@ -21,28 +22,106 @@ WORST = 12
 MOST_NAMES = 16
 """Columns of the heat map; with more, the worst ones."""
 MOST_PLOTS = 60
+MOST_BARS = 700
+"""Bars of all plots of columns together, so that a page stays below a megabyte."""
+FURTHER = {
+    "risk_by_isolation": "Whether people who are unlike everybody else are recognised more easily: the area of the "
+    "strongest attack by how isolated they are.",
+    "epsilon_bounds": "What each attack proves about epsilon at least, beside the promise.",
+}
+"""Drawings of the attacks that are shown beside the ROC curves, and what they show."""
 
 
 def public_page(report: Json) -> bytes:
     """The public page of a public report."""
     report = _shown(report)
     plot = svg.trade_off(report["trade_off"], bound_name="the most that the promise allows")
-    return _render("public.html", report=report, trade_off_plot=plot, charges=_grouped(report["charges"]))
+    found = report["consistency"].get("by_column", [])
+    shown = _within(found, len(found))
+    return _render(
+        "public.html",
+        report=report,
+        trade_off_plot=plot,
+        charges=_grouped(report["charges"]),
+        gauge=_gauge(report["ledger"]),
+        band_plots=[_band(band) for band in shown],
+        bands_left_out=report["generator"]["columns"] - len(shown) if len(shown) < len(found) else 0,
+    )
 
 
 def internal_page(report: Json) -> bytes:
     """The internal page of an internal report."""
-    report = _shown(report)
+    drawings = {name: drawing(text) for name, text in report["suite"].get("drawings", {}).items()}
+    report = _shown({**report, "suite": {k: v for k, v in report["suite"].items() if k != "drawings"}})
     evaluation = report["evaluation"]
+    shown = _within(evaluation["columns"], MOST_PLOTS)
     return _render(
         "internal.html",
         report=report,
         headlines=_headlines(report),
-        attack_plot=_attack_plot(report),
+        sections=_sections(evaluation),
+        attack_plot=drawings.get("roc") or _attack_plot(report),
+        further_plots=[{"plot": drawings[n], "words": w} for n, w in FURTHER.items() if drawings.get(n)],
+        guesses=[attack for attack in report["suite"]["attacks"] if attack.get("success")],
+        fairness=_fairness(evaluation),
+        most=WORST,
+        most_numbers=MOST_PLOTS,
+        new_pairs=[p for p in evaluation["rare"]["by_pair"][:WORST] if p["synthetic_share"]],
         worst=_worst(evaluation),
         pair_plot=_pair_plot(evaluation),
-        column_plots=[_column(column) for column in evaluation["columns"][:MOST_PLOTS]],
+        column_plots=[_column(column) for column in shown],
+        columns_left_out=len(evaluation["columns"]) - len(shown),
     )
+
+
+def _within(columns: Sequence[Json], most: int) -> Sequence[Json]:
+    """The first columns, at most so many, whose bars together are not too many for a page."""
+    bars = 0
+    for position, column in enumerate(columns[:most]):
+        bars += len(column["labels"])
+        if bars > MOST_BARS and position:
+            return columns[:position]
+    return columns[:most]
+
+
+def _band(band: Json) -> dict[str, Any]:
+    plot = svg_public.bands(band)
+    return {
+        "column": band["column"], "outside": band["outside"], "bars": len(band["labels"]), "plot": plot,
+    }  # fmt: skip
+
+
+def _gauge(ledger: Json) -> Markup | None:
+    if not ledger["promise"]:
+        return None
+    spent = (ledger["spent_before"]["epsilon"], ledger["spent_after"]["epsilon"])
+    return svg_public.gauge(*spent, ledger["promise"]["epsilon"])
+
+
+def _sections(evaluation: Json) -> list[tuple[str, str]]:
+    """Ids and names of the page's sections."""
+    wanted = [
+        ("attacks", "Attacks", True),
+        ("close", "Closeness", True),
+        ("learning", "Learning", evaluation["learned"]),
+        ("groups", "Groups", evaluation["subgroups"]),
+        ("worst", "Worst first", True),
+        ("columns", "Column by column", True),
+    ]
+    return [(name, words) for name, words, there in wanted if there]
+
+
+def _fairness(evaluation: Json) -> list[dict[str, Any]]:
+    """Gaps between groups, of the first model for each target (the strongest learner)."""
+    found: list[dict[str, Any]] = []
+    for learned in evaluation["learned"]:
+        if learned["model"] == evaluation["learned"][0]["model"]:
+            about = {"target": learned["target"], "model": learned["model"]}
+            found += [
+                {**gap, **about, "small": any(g["small"] for g in gap["groups"])}
+                for gap in learned["fairness"]
+            ]
+    return found
 
 
 def _grouped(charges: Sequence[Json]) -> list[dict[str, Any]]:
@@ -94,6 +173,11 @@ def whole(value: float) -> str:
     return f"{round(value):,}".replace(",", "\u202f")
 
 
+def _value(value: Any) -> str:
+    """A quantile: a date as it is, a number in at most six digits."""
+    return value if isinstance(value, str) else "–" if value is None else f"{value:.6g}"
+
+
 def _percent(value: float | None) -> str:
     return "–" if value is None else percent(value)
 
@@ -118,6 +202,7 @@ def _environment() -> jinja2.Environment:
         several=several,
         percent=_percent,
         capitalize_first=_capitalize_first,
+        value=_value,
     )
     return environment
 

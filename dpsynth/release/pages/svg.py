@@ -24,16 +24,16 @@ def short(text: str, most: int = MOST_LABEL) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def _text(
-    x: float, y: float, words: str, anchor: str = "start", size: int = 12, fill: str = INK, more: str = ""
+def words(
+    x: float, y: float, text: str, anchor: str = "start", size: int = 12, fill: str = INK, more: str = ""
 ) -> str:
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" fill="{fill}"{more}>'
-        f"{escape(words)}</text>"
+        f"{escape(text)}</text>"
     )
 
 
-def _line(
+def line(
     x1: float, y1: float, x2: float, y2: float, stroke: str = GRID, width: float = 1, more: str = ""
 ) -> str:
     return (
@@ -42,7 +42,7 @@ def _line(
     )
 
 
-def _svg(width: float, height: float, title: str, description: str, body: Sequence[str]) -> Markup:
+def svg(width: float, height: float, title: str, description: str, body: Sequence[str]) -> Markup:
     """A figure that scales with its column and says to a screen reader what it shows."""
     size = f'viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}"'
     label = escape(f"{title}. {description}")
@@ -89,7 +89,7 @@ def trade_off(
         f'<polygon points="{box.path([(low, 1.0), *edge])}" fill="{FORBIDDEN}"/>',
         *_decades(box),
     ]
-    body.append(_text(box.left + 10, box.top + 22, "forbidden by the promise", fill=FORBIDDEN_EDGE))
+    body.append(words(box.left + 10, box.top + 22, "forbidden by the promise", fill=FORBIDDEN_EDGE))
     body.append(_stroke(box.path([(low, low), (1, 1)]), MUTED, ' stroke-dasharray="4 4"'))
     body.append(_stroke(box.path(edge), FORBIDDEN_EDGE))
     for position, mark in enumerate(marks):
@@ -97,7 +97,7 @@ def trade_off(
     body += _legend(box, bound_name, marks)
     height = box.top + box.side + 62 + 18 * (2 + len(marks))
     described = "Logarithmic axes; the shaded region is forbidden by the promise. " + _described(marks)
-    return _svg(380, height, "What an attacker can achieve", described, body)
+    return svg(380, height, "What an attacker can achieve", described, body)
 
 
 def _box(box: _LogLog) -> str:
@@ -124,7 +124,7 @@ def _whiskers(box: _LogLog, mark: Mark, position: int, of: int) -> list[str]:
         x += 1.2 * (position - (of - 1) / 2)
         _, bottom = box.at((f, low))
         _, top = box.at((f, high))
-        body.append(_line(x, bottom, x, top, colour, 1.5))
+        body.append(line(x, bottom, x, top, colour, 1.5))
         body.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>')
     return body
 
@@ -134,13 +134,13 @@ def _decades(box: _LogLog) -> list[str]:
     for power in range(round(-math.log10(box.low)) + 1):
         value = 10.0**-power
         x, y = box.at((value, value))
-        words = "100 %" if power == 0 else f"{100 * value:g} %"
-        body += [_line(x, box.top, x, box.top + box.side), _line(box.left, y, box.left + box.side, y)]
-        body.append(_text(x, box.top + box.side + 16, words, "middle", 11, MUTED))
-        body.append(_text(box.left - 6, y + 4, words, "end", 11, MUTED))
+        label = "100 %" if power == 0 else f"{100 * value:g} %"
+        body += [line(x, box.top, x, box.top + box.side), line(box.left, y, box.left + box.side, y)]
+        body.append(words(x, box.top + box.side + 16, label, "middle", 11, MUTED))
+        body.append(words(box.left - 6, y + 4, label, "end", 11, MUTED))
     middle = box.top + box.side / 2
     body.append(
-        _text(
+        words(
             box.left + box.side / 2,
             box.top + box.side + 34,
             "wrongly accused (false-positive rate)",
@@ -148,42 +148,42 @@ def _decades(box: _LogLog) -> list[str]:
         )
     )
     turned = f' transform="rotate(-90 12 {middle:.1f})"'
-    body.append(_text(12, middle, "caught (true-positive rate)", "middle", more=turned))
+    body.append(words(12, middle, "caught (true-positive rate)", "middle", more=turned))
     return body
 
 
 def _legend(box: _LogLog, bound_name: str, marks: Sequence[Mark]) -> list[str]:
     y = box.top + box.side + 58.0
     body = [
-        _line(box.left, y - 4, box.left + 24, y - 4, FORBIDDEN_EDGE, 2),
-        _text(box.left + 32, y, bound_name),
+        line(box.left, y - 4, box.left + 24, y - 4, FORBIDDEN_EDGE, 2),
+        words(box.left + 32, y, bound_name),
     ]
     y += 18
-    body.append(_line(box.left, y - 4, box.left + 24, y - 4, MUTED, 2, ' stroke-dasharray="4 4"'))
-    body.append(_text(box.left + 32, y, "guessing"))
+    body.append(line(box.left, y - 4, box.left + 24, y - 4, MUTED, 2, ' stroke-dasharray="4 4"'))
+    body.append(words(box.left + 32, y, "guessing"))
     for position, mark in enumerate(marks):
         y += 18
         colour = COLOURS[position % len(COLOURS)]
         body.append(f'<circle cx="{box.left + 12:.1f}" cy="{y - 4:.1f}" r="4" fill="{colour}"/>')
-        body.append(_text(box.left + 32, y, short(mark.name, 44)))
+        body.append(words(box.left + 32, y, short(mark.name, 44)))
     return body
 
 
 def bars(labels: Sequence[str], real: Sequence[float], synthetic: Sequence[float], title: str) -> Markup:
     """Horizontal pairs of bars, one pair per cell: real above synthetic."""
     most = max([*real, *synthetic, 1e-9])
-    left, width, row = 150.0, 200.0, 26.0
+    left, width, row = 118.0, 170.0, 26.0
     body = []
     for position, (label, p, q) in enumerate(zip(labels, real, synthetic, strict=True)):
         y = 4 + row * position
-        body.append(_text(left - 8, y + 14, short(label), "end"))
+        body.append(words(left - 8, y + 14, short(label, 17), "end"))
         for offset, value, colour in ((2, p, REAL), (12, q, SYNTHETIC)):
             length = width * value / most
             body.append(
                 f'<rect x="{left}" y="{y + offset:.1f}" width="{length:.1f}" height="9" fill="{colour}"/>'
             )
         body.append(
-            _text(
+            words(
                 left + width * max(p, q) / most + 6,
                 y + 15,
                 f"{100 * p:.1f} / {100 * q:.1f} %",
@@ -195,7 +195,7 @@ def bars(labels: Sequence[str], real: Sequence[float], synthetic: Sequence[float
         f"{short(label)}: {100 * p:.1f} % real, {100 * q:.1f} % synthetic"
         for label, p, q in zip(labels, real, synthetic, strict=True)
     )
-    return _svg(left + width + 92, 10 + row * len(labels), title, described, body)
+    return svg(left + width + 92, 10 + row * len(labels), title, described, body)
 
 
 def heat_map(names: Sequence[str], values: Sequence[Sequence[float | None]], title: str) -> Markup:
@@ -204,16 +204,16 @@ def heat_map(names: Sequence[str], values: Sequence[Sequence[float | None]], tit
     worst = max([v for row in values for v in row if v is not None] or [0.0]) or 1.0
     body = []
     for i, name in enumerate(names):
-        body.append(_text(left - 6, top + cell * (i + 0.62), short(name, 18), "end"))
+        body.append(words(left - 6, top + cell * (i + 0.62), short(name, 18), "end"))
         x = left + cell * (i + 0.62)
         body.append(
-            _text(x, top - 6, short(name, 14), more=f' transform="rotate(-50 {x:.1f} {top - 6:.1f})"')
+            words(x, top - 6, short(name, 14), more=f' transform="rotate(-50 {x:.1f} {top - 6:.1f})"')
         )
         for j, value in enumerate(values[i]):
             if value is not None:
                 body += _cell(left + cell * j, top + cell * i, cell, value, value / worst)
     width = left + cell * len(names) + 70
-    return _svg(
+    return svg(
         width,
         top + cell * len(names) + 8,
         title,
@@ -223,11 +223,10 @@ def heat_map(names: Sequence[str], values: Sequence[Sequence[float | None]], tit
 
 
 def _cell(x: float, y: float, side: float, value: float, depth: float) -> list[str]:
-    red, green, blue = (round(255 + (end - 255) * depth) for end in (11, 110, 153))
-    dark = depth > 0.6
+    red, green, blue = (round(255 + (end - 255) * depth) for end in (90, 170, 205))
     square = (
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{side - 1:.1f}" height="{side - 1:.1f}" '
         f'fill="#{red:02x}{green:02x}{blue:02x}" stroke="{GRID}" stroke-width="0.5"/>'
     )
-    words = _text(x + side / 2, y + side * 0.62, f"{100 * value:.1f}", "middle", 11, "#fff" if dark else INK)
-    return [square, words]
+    inside = words(x + side / 2, y + side * 0.62, f"{100 * value:.1f}", "middle", 11)
+    return [square, inside]
