@@ -3,6 +3,7 @@
 from attacks.asked import Asked, default_attacks
 from attacks.evaluate import FEWEST, AttackResult, Bound, Success
 from attacks.knowledge import Holds, Targets, ThreatModel, Wants
+from attacks.membership.shadow import ShadowResult, shadow_attack
 from attacks.result import INCONCLUSIVE, LEAK, NO_EVIDENCE, VIOLATION, ControlResult, SuiteResult
 from attacks.stats import Interval, RateAt
 from attacks.suite import run_game, run_suite
@@ -10,6 +11,6 @@ from attacks.threat import Attack, Candidates, Claim, Game, Rows, View
 
 __all__ = [
     "FEWEST", "INCONCLUSIVE", "LEAK", "NO_EVIDENCE", "VIOLATION", "Asked", "Attack", "AttackResult", "Bound", "Candidates",
-    "Claim", "ControlResult", "Game", "Holds", "Interval", "RateAt", "Rows", "Success", "SuiteResult", "Targets",
-    "ThreatModel", "View", "Wants", "default_attacks", "run_game", "run_suite",
+    "Claim", "ControlResult", "Game", "Holds", "Interval", "RateAt", "Rows", "ShadowResult", "Success", "SuiteResult",
+    "Targets", "ThreatModel", "View", "Wants", "default_attacks", "run_game", "run_suite", "shadow_attack",
 ]  # fmt: skip

@@ -116,17 +116,31 @@ def measure(
 ) -> AttackResult:
     """Rates and a p-value of one attack's scores on the chosen units; `adjusted_p` is not adjusted yet."""
     member, part, claim = game.member[chosen], scores[chosen], game.claim
-    rates = tuple(
-        RateAt(fpr, stats.rate_at(part, member, fpr), claim.tpr(fpr) if claim else None)
-        for fpr in stats.FIXED_FPR
-    )
-    p = stats.permutation_p(part, member, draws, rng)
+    result = judged(attack.name, _threat(attack, group), group, part, member, claim, draws, rng)
     above = right_above(attack)
     success = None if above is None else Success.of(part > above, member, claim)
+    return replace(result, scores=scores, success=success)
+
+
+def judged(
+    name: str,
+    threat: ThreatModel,
+    group: str,
+    scores: Floats,
+    member: Mask,
+    claim: Claim | None,
+    draws: int,
+    rng: np.random.Generator,
+) -> AttackResult:
+    """Rates and a p-value of these scores, one for each truth; neither is adjusted, and there is no bound yet."""
+    rates = tuple(
+        RateAt(fpr, stats.rate_at(scores, member, fpr), claim.tpr(fpr) if claim else None)
+        for fpr in stats.FIXED_FPR
+    )
+    p = stats.permutation_p(scores, member, draws, rng)
     return AttackResult(
-        attack.name, _threat(attack, group), group, int(member.sum()), int((~member).sum()),
-        stats.auc(part, member), claim.auc() if claim else None, rates, p, p, None, scores,
-        bool((part == part[0]).all()), success,
+        name, threat, group, int(member.sum()), int((~member).sum()), stats.auc(scores, member),
+        claim.auc() if claim else None, rates, p, p, None, scores, bool((scores == scores[0]).all()),
     )  # fmt: skip
 
 

@@ -127,7 +127,7 @@ def _of_one_kind(
     members: Table, controls: Table, schema: Schema, rng: np.random.Generator
 ) -> tuple[_People, tuple[str, ...]]:
     """Controls who are no members, with no more rows each than the members were allowed."""
-    people = _People(members, controls, _units(members), _units(controls))
+    people = _People(members, controls, units_of(members), units_of(controls))
     entity, bound = schema.unit.entity, schema.unit.rows_per_unit
     warnings = []
     both = _shared(members, controls)
@@ -147,7 +147,8 @@ def _of_one_kind(
     return people, tuple(warnings)
 
 
-def _units(table: Table) -> Index:
+def units_of(table: Table) -> Index:
+    """Each row's unit, shape (rows,); a row is its own where units are rows."""
     return np.arange(len(table), dtype=np.int64) if table.units is None else table.units.astype(np.int64)
 
 

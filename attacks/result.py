@@ -127,11 +127,20 @@ class SuiteResult:
         allowed = [self.claim.tpr(f) for f in frame["fpr"]] if self.claim else [np.nan] * len(frame)
         return frame.assign(claim_allows_at_most=allowed)
 
+    def _shown(self) -> list[AttackResult]:
+        """Every attack on everyone; of those on a group what was found, or else the strongest."""
+        shown = [attack for attack in self.attacks if attack.group == EVERYONE]
+        for group in dict.fromkeys(attack.group for attack in self.attacks if attack.group != EVERYONE):
+            part = sorted((a for a in self.attacks if a.group == group), key=_strongest)
+            shown += [a for a in part if a.adjusted_p <= _TELLING] or part[:1]
+        return shown
+
     def __str__(self) -> str:
         lines = [self.verdict, self.headline]
-        if self.attacks:
-            lines += ["", *_table(self.attacks)]
-        guesses = [attack for attack in self.attacks if attack.success]
+        shown = self._shown()
+        if shown:
+            lines += ["", *_table(shown)]
+        guesses = [attack for attack in shown if attack.success]
         if guesses:
             lines += ["", *_guess_table(guesses)]
         if self.controls:
@@ -141,6 +150,11 @@ class SuiteResult:
         return "\n".join([*lines, *(f"note: {warning}" for warning in self.warnings)])
 
 
+def _strongest(attack: AttackResult) -> tuple[float, float, float]:
+    """For sorting: the smallest p-value first; among equals the largest area."""
+    return attack.adjusted_p, attack.p_value, -attack.auc.value
+
+
 def _thin(fpr: Floats, tpr: Floats, most: int) -> tuple[Floats, Floats]:
     """Points of a step curve whose place from the start or the end is nearest to a geometric series."""
     steps = np.unique(np.geomspace(1, len(fpr), max(2, most // 2)).astype(np.int64)) - 1
@@ -148,6 +162,7 @@ def _thin(fpr: Floats, tpr: Floats, most: int) -> tuple[Floats, Floats]:
     return fpr[kept], tpr[kept]
 
 
+_TELLING = 0.05
 _ROW = "{:<54} {:<20} {:<15} {:<15} {:<15} {:<9} {}"
 _GUESS = "{:<54} {:<20} {:<20} {:<24} {}"
 
