@@ -84,8 +84,9 @@ def run(
 ) -> Outcome:
     """Everything from the project's private table to a verified bundle in the new folder `out`.
 
-    `epsilon` and `ledger` replace the project's; `terms`: policy and signer, else those that it names. Raises SchemaError, DataError, UsageError and AuditError (missing
-    human fields, inspected columns) before anything is spent; BudgetError when the ledger cannot hold the run;
+    `epsilon` and `ledger` replace the project's; `terms`: policy and signer, else those that it names. Raises
+    SchemaError, DataError, UsageError and AuditError (missing human fields, inspected columns, an organisation's
+    policy) before anything is spent; BudgetError when the ledger cannot hold the run;
     AuditError when an attack finds more than the promise allows: the model is then blocked in the ledger for
     good and nothing is released.
     """

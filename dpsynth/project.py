@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -14,13 +15,22 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_
 from dpsynth import strict_yaml
 from dpsynth.budget import Budget
 from dpsynth.columns import Column
-from dpsynth.declared import Declared, Fault, Finite, Text, Whole, validate
+from dpsynth.declared import TODO, Declared, Fault, Finite, Text, Whole, validate
 from dpsynth.errors import SchemaError
 from dpsynth.schema import DataSpec, Schema, as_mapping, build, read_text
 from dpsynth.workload import Workload
 
 Method = Literal["independent", "privbayes", "mst", "tree", "aim", "network", "gan"]
-HUMAN_FIELDS = ("purpose", "recipient", "lawful_basis", "prohibited_uses", "contact")
+HUMAN_FIELDS = (
+    "purpose",
+    "recipient",
+    "lawful_basis",
+    "prohibited_uses",
+    "contact",
+    "approver",
+    "review_date",
+    "bounds_decided_by",
+)
 
 
 def _number(value: Any) -> Any:
@@ -88,17 +98,58 @@ class GeneratorSpec(Declared):
     workload: WorkloadSpec = WorkloadSpec()
 
 
+class PublishSpec(Declared):
+    """Figures about the real rows that may be published: what they cost, out of the run's own epsilon."""
+
+    epsilon: Annotated[Finite, Field(gt=0, le=100)]
+
+
 class AuditSpec(Declared):
-    """`holdout`: the probability that a unit is kept out of the fit, as a control for the attacks."""
+    """`holdout`: the probability that a unit is kept out of the fit, as a control for the attacks. `publish`: buy
+    figures for the public page."""
 
     holdout: Annotated[Finite, Field(gt=0, le=0.5)] = 0.1
+    publish: PublishSpec | None = None
     attacks: Literal["default"] = "default"
     secrets: tuple[Text, ...] = ()
     quasi_identifiers: tuple[Text, ...] = ()
+    groups: tuple[Text, ...] = ()
+
+
+def _day(value: Any) -> Any:
+    if isinstance(value, str) and (not filled(value) or is_day(value)):
+        return value
+    raise Fault("S112", "is not a day", "write it as 2027-06-30")
+
+
+Day = Annotated[str, BeforeValidator(_day)]
+
+
+class PublicationSpec(Declared):
+    """For a table that goes to the public: what catalogues and the registry of deployments ask. `date`: of
+    publication; `license`: its name or address."""
+
+    curator: Text
+    curator_type: Literal["Government", "Industry", "Nonprofit"]
+    region: Text
+    date: Day
+    license: Text
+    sector: Literal["Technology", "Healthcare", "Education", "Government", "Energy", "Finance"] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> PublicationSpec:
+        for name in ("curator", "region", "date", "license"):
+            if not filled(getattr(self, name)):
+                raise Fault("S111", f"{name} is still open", "fill it in, or leave out publication")
+        return self
 
 
 class ReleaseSpec(Declared):
-    """What only a person can say about a release."""
+    """What only a person can say about a release, and the files that decide and sign it.
+
+    `bounds_decided_by`: who decided that bounds and categories are public knowledge, one name for all columns or
+    `{column: name}`. `policy`: the organisation's rules; `key`: the private key that signs.
+    """
 
     title: Text | None = None
     purpose: Text | None = None
@@ -106,15 +157,37 @@ class ReleaseSpec(Declared):
     lawful_basis: Text | None = None
     prohibited_uses: tuple[Text, ...] = ()
     contact: Text | None = None
+    approver: Text | None = None
+    review_date: Day | None = None
+    bounds_decided_by: dict[str, Text] | Text | None = None
+    publication: PublicationSpec | None = None
+    policy: Text | None = None
+    key: Text | None = None
 
     @property
     def lacking(self) -> list[str]:
         """Fields that a release needs and that are empty."""
-        return [name for name in HUMAN_FIELDS if not _filled(getattr(self, name))]
+        return [name for name in HUMAN_FIELDS if not filled(getattr(self, name))]
+
+    def human(self) -> dict[str, Any]:
+        """What a person said, as plain data."""
+        return self.model_dump(exclude={"policy", "key"})
 
 
-def _filled(value: str | tuple[str, ...] | None) -> bool:
-    return bool(value and any(part.strip(" .?") for part in ([value] if isinstance(value, str) else value)))
+def filled(value: object) -> bool:
+    """Whether it says anything: dots, question marks and what begins with TODO stand for what a draft left open."""
+    if isinstance(value, Mapping):
+        return bool(value) and all(filled(inner) for inner in value.values())
+    texts = [value] if isinstance(value, str) else list(value) if isinstance(value, tuple) else []
+    return any(text.strip(" .?") and not text.strip().startswith(TODO) for text in texts)
+
+
+def is_day(text: str) -> bool:
+    """Whether it is a day of the calendar as YYYY-MM-DD."""
+    try:
+        return dt.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 class ProjectFile(Declared):
@@ -136,6 +209,7 @@ class ProjectFile(Declared):
         _check_names("generator.workload", _workload_names(self.generator.workload), modelled)
         _check_names("audit.secrets", self.audit.secrets, modelled)
         _check_names("audit.quasi_identifiers", self.audit.quasi_identifiers, modelled)
+        _check_names("audit.groups", self.audit.groups, modelled)
         return self
 
 
@@ -200,6 +274,14 @@ class Project:
     @property
     def ledger_path(self) -> Path | None:
         return self.folder / self.budget.ledger if self.budget and self.budget.ledger else None
+
+    @property
+    def policy_path(self) -> Path | None:
+        return self.folder / self.release.policy if self.release.policy else None
+
+    @property
+    def key_path(self) -> Path | None:
+        return self.folder / self.release.key if self.release.key else None
 
     def run_budget(self, epsilon: float | None = None, delta: float | None = None) -> Budget:
         """What this run may spend; arguments replace the file's numbers.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -82,11 +83,13 @@ def plan(
     workload: Workload | None = None,
     max_cells: float = MAX_CELLS,
     count_cells: float = COUNT_CELLS,
+    also: Sequence[Charge] = (),
 ) -> Plan:
     """The largest run of `method` that keeps (epsilon, delta) and fits the ledger. Reads nothing, costs nothing.
 
     `delta` defaults to the ledger's. `workload`: what the rows are for. `max_cells` limits a model that grows
-    with what the data shows, `count_cells` all tables that may have to be counted at once.
+    with what the data shows, `count_cells` all tables that may have to be counted at once. `also`: charges of the same
+    run that come after the method's and are paid out of the same epsilon.
 
     Raises UsageError for an unknown method, SchemaError for a schema that cannot be modelled, CapacityError for one
     too large to be counted, BudgetError for a promise that no run can keep or the ledger cannot hold.
@@ -100,10 +103,10 @@ def plan(
     _check_size(mechanism, task, count_cells)
 
     def events(cost: Cost) -> list[Event]:
-        return [charge.event for charge in mechanism.plan(task, cost)]
+        return [charge.event for charge in (*mechanism.plan(task, cost), *also)]
 
     cost = calibrate(events, budget)
-    charges = mechanism.plan(task, cost)
+    charges = (*mechanism.plan(task, cost), *also)
     certificate = certify([charge.event for charge in charges], budget.delta)
     return Plan(method, task, unit, budget, cost, charges, certificate, count_cells)
 

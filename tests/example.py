@@ -27,6 +27,9 @@ release:
   lawful_basis: made-up rows
   prohibited_uses: [any]
   contact: the tests
+  approver: the tests
+  review_date: 2031-01-31
+  bounds_decided_by: the tests
 """
 
 

@@ -25,11 +25,11 @@ LAYERS = [
     {"model", "model_files"},
     {"pgm"},
     {"privacy"},
-    {"engines", "encoding"},
+    {"engines", "encoding", "evidence"},
     {"table", "draft", "constraints", "demo_data"},
     {"project"},
     {"schema"},
-    {"columns", "moments", "column_base", "declared", "grid", "strict_yaml"},
+    {"conditions", "columns", "moments", "column_base", "declared", "grid", "strict_yaml"},
     {
         "domain",
         "records",

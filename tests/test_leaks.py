@@ -26,7 +26,10 @@ from dpsynth.synthesis import fit_reserved, plan, unit_keys, unit_of
 from dpsynth.table import read_table
 
 PROMISE = Budget(4.0, 1e-6)
-HUMAN = release.ReleaseFields("testing", "nobody", "made-up rows", "the tests", ("any",))
+HUMAN = release.ReleaseFields(
+    "testing", "nobody", "made-up rows", "the tests", ("any",),
+    approver="the tests", review_date="2031-01-31", bounds_decided_by="the tests",
+)  # fmt: skip
 SUITE: dict[str, Any] = {
     "verdict": "NO EVIDENCE FROM THESE ATTACKS",
     "headline": "None.",

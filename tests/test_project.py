@@ -45,7 +45,7 @@ def test_everything_is_read(tmp_path: Path) -> None:
     assert project.schema.unit.rows_per_unit == 5
     assert project.schema.missing_values == ("", "?")
     assert project.generator.workload.pairs == (("age", "plan"),)
-    assert project.release.lacking == ["purpose", "recipient"]
+    assert project.release.lacking == ["purpose", "recipient", "approver", "review_date", "bounds_decided_by"]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dpsynth.cli import account, prepare, produce, review
+from dpsynth.cli import account, dossier, prepare, produce, review
 from dpsynth.cli.common import Answer, verb
 from dpsynth.versions import VERSION
 
@@ -44,8 +44,9 @@ VERBS: tuple[Callable[..., Answer], ...] = (
     produce.fit,
     produce.sample,
     review.audit,
-    produce.release,
-    review.verify,
+    dossier.release,
+    dossier.verify,
+    dossier.keygen,
     produce.run,
     produce.demo,
 )

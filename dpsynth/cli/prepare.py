@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,9 +17,15 @@ from dpsynth.cli.words import plan_data, plan_text
 from dpsynth.errors import DataError, UsageError
 from dpsynth.pipeline import settings_of
 from dpsynth.project import Project, json_schema
-from dpsynth.release import before_spending
+from dpsynth.release import before_spending, policy, privacy_form
 from dpsynth.synthesis import Plan
 from dpsynth.table import misfits, read_table
+
+SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
+    "project": json_schema,
+    "policy": policy.json_schema,
+    "privacy": privacy_form.json_schema,
+}
 
 
 def init(
@@ -61,9 +68,16 @@ def init(
     )
 
 
-def schema(screen: Screen) -> Answer:
+def schema(
+    screen: Screen,
+    of: Annotated[
+        str, typer.Option("--of", help="project, policy or privacy (the file in a bundle).")
+    ] = "project",
+) -> Answer:
     """Print the JSON Schema of the project file, so that an editor completes and checks it."""
-    content = json_schema()
+    if of not in SCHEMAS:
+        raise UsageError("U182", f"there is no schema of {of!r}", f"choose one of {', '.join(SCHEMAS)}")
+    content = SCHEMAS[of]()
     return Answer(content, json.dumps(content, indent=2, ensure_ascii=False))
 
 

@@ -1,4 +1,4 @@
-"""Verbs that make something: fit, sample, release, run, demo."""
+"""Verbs that make something: fit, sample, run, demo."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import numpy as np
 import typer
 
 from dpsynth import demo_data, pipeline, synthesis
-from dpsynth.auditing import Audit
 from dpsynth.cli.common import Answer, Screen
+from dpsynth.cli.keys import PolicyFile, SignKey, passphrase
 from dpsynth.cli.words import outcome_data, outcome_text
 from dpsynth.errors import UsageError
 from dpsynth.project import Project
-from dpsynth.table import read_table, write_table
+from dpsynth.releasing import terms_of
+from dpsynth.table import write_table
 from dpsynth.unfinished import holdout_file
 
 ProjectFile = Annotated[
@@ -107,33 +108,6 @@ def sample(
     return Answer(data, f"{len(table)} synthetic rows: {out} (audited: no)")
 
 
-def release(
-    screen: Screen,
-    model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="Folder of a fitted model.", show_default=False)
-    ],
-    synthetic: Annotated[Path, typer.Option("--synthetic", help="Audited rows of it.", show_default=False)],
-    audit: Annotated[
-        Path, typer.Option("--audit", help="What dpsynth audit found about them.", show_default=False)
-    ],
-    project: Annotated[Path, typer.Option("--project", help="The project file.", show_default=False)],
-    out: Annotated[
-        Path,
-        typer.Option("--out", "-o", metavar="DIR", help="New folder for the release.", show_default=False),
-    ],
-    ledger: LedgerFile = None,
-) -> Answer:
-    """Write the bundle of audited rows, if the policy gate lets it through. Spends nothing."""
-    spec, fitted = Project.load(project), synthesis.load(model)
-    rows = read_table(synthetic, fitted.schema)
-    with pipeline.open_ledger(spec, ledger) as account:
-        verified = pipeline.release_rows(
-            fitted, rows, Audit.load(audit), ledger=account, out=out, settings=pipeline.settings_of(spec)
-        )
-    text = f"{out / 'public' / 'report.html'} (may be shared)\n{verified.words}"
-    return Answer({"folder": str(out), "model": fitted.id, "verified": verified.words}, text)
-
-
 def run(
     screen: Screen,
     project: ProjectFile,
@@ -143,10 +117,14 @@ def run(
     ],
     epsilon: Epsilon = None,
     ledger: LedgerFile = None,
+    sign: SignKey = None,
+    policy: PolicyFile = None,
 ) -> Answer:
     """The main job: split, fit, sample, attack, evaluate, release, verify. Spends."""
+    spec = Project.load(project)
+    terms = terms_of(spec, sign, policy, passphrase)
     with screen.progress() as progress:
-        outcome = pipeline.run(Project.load(project), out, epsilon=epsilon, ledger=ledger, progress=progress)
+        outcome = pipeline.run(spec, out, epsilon=epsilon, ledger=ledger, terms=terms, progress=progress)
     return Answer(outcome_data(outcome), outcome_text(outcome))
 
 

@@ -32,7 +32,14 @@ from dpsynth.errors import BudgetError
 from dpsynth.privacy import events
 from dpsynth.privacy.accounting import Certificate
 from dpsynth.privacy.events import Charge, Event, External
-from dpsynth.privacy.ledger_book import AuditRecord, Book, RunRecord, Spending, charges_json
+from dpsynth.privacy.ledger_book import (
+    AuditRecord,
+    Book,
+    ReleaseRecord,
+    RunRecord,
+    Spending,
+    charges_json,
+)
 from dpsynth.privacy.ledger_chain import Entry, clean_text
 from dpsynth.privacy.ledger_faults import no_ledger
 from dpsynth.privacy.ledger_filter import Filter, Plan, Remaining, Weight
@@ -53,6 +60,7 @@ __all__ = [
     "Ledger",
     "Line",
     "Notice",
+    "ReleaseRecord",
     "Remaining",
     "Run",
     "Total",
@@ -297,6 +305,10 @@ class Ledger:
         return self._note(
             "withdraw", {"bundle": clean_text("a bundle's id", bundle_id), "why": clean_text("a reason", why)}
         )
+
+    def releases(self) -> tuple[ReleaseRecord, ...]:
+        """All bundles that were written, oldest first, those that were withdrawn included."""
+        return tuple(self._book().releases)
 
     def notices(self) -> tuple[Notice, ...]:
         """What the operator should know about this account."""

@@ -40,8 +40,6 @@ class Opening:
 _TOLD = {
     "commit": ("run", "outcome", "made"),
     "external": ("purpose", "tool"),
-    "release": ("model", "bundle"),
-    "withdraw": ("bundle", "why"),
     "head restored": ("head",),
 }
 """What an entry must say beside what `Book` keeps, for people to read."""
@@ -83,6 +81,15 @@ class AuditRecord:
     rows_sha256: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class ReleaseRecord:
+    """One bundle that was written from a model. `withdrawn`: why it was taken back, None while it stands."""
+
+    model_id: str
+    bundle_id: str
+    withdrawn: str | None = None
+
+
 @dataclass
 class Book:
     """The account so far. `post` takes the next entry; VerifyError V311 when it makes no sense."""
@@ -92,6 +99,7 @@ class Book:
     runs: dict[str, RunRecord] = field(default_factory=dict)
     audits: list[AuditRecord] = field(default_factory=list)
     blocks: dict[str, str] = field(default_factory=dict)
+    releases: list[ReleaseRecord] = field(default_factory=list)
 
     @classmethod
     def begin(cls, entry: Entry) -> Book:
@@ -128,8 +136,23 @@ class Book:
             rows = tuple(str(row) for row in body["rows_sha256"])
             audit = (str(body["model"]), str(body["verdict"]), int(body["samples"]), rows)
             self.audits.append(AuditRecord(entry.sequence, entry.at, *audit))
-        elif entry.kind == "block":
+        else:
+            self._fate(entry.kind, body)
+
+    def _fate(self, kind: str, body: Mapping[str, Any]) -> None:
+        """What happens to a model or a bundle after its fit."""
+        if kind == "block":
             self.blocks.setdefault(str(body["model"]), str(body["why"]))
+        elif kind == "release":
+            self.releases.append(ReleaseRecord(str(body["model"]), str(body["bundle"])))
+        elif kind == "withdraw":
+            self._withdraw(str(body["bundle"]), str(body["why"]))
+
+    def _withdraw(self, bundle_id: str, why: str) -> None:
+        self.releases = [
+            replace(one, withdrawn=why) if one.bundle_id == bundle_id and one.withdrawn is None else one
+            for one in self.releases
+        ]
 
     def _reserve(self, entry: Entry) -> None:
         body = entry.body

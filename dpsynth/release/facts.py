@@ -13,8 +13,6 @@ import numpy as np
 from dpsynth.consistency import Consistency
 from dpsynth.privacy.accounting import privacy_profile
 from dpsynth.privacy.events import Event
-from dpsynth.release.fields import ReleaseFields
-from dpsynth.release.gate import Gate
 from dpsynth.release.privacy_json import charged_events
 from dpsynth.schema import Schema
 
@@ -31,6 +29,8 @@ COPIED = (
     "curve",
     "ledger",
     "audits",
+    "human",
+    "published_figures",
     "tool",
 )
 """Parts of privacy.json that the public report repeats word for word."""
@@ -46,8 +46,6 @@ class Public:
     privacy: Json
     schema: Schema
     consistency: Consistency
-    human: ReleaseFields
-    gate: Gate
     data_file: str
 
     def as_json(self) -> Json:
@@ -55,8 +53,8 @@ class Public:
         return {
             "format": FORMAT,
             "visibility": "public",
-            "title": self.human.title or f"Synthetic table: {privacy['ledger']['dataset']}",
-            "verdict": self.gate.as_json(),
+            "title": title(privacy),
+            "verdict": privacy["gate"],
             "generator": self._generator(),
             "numbers": [self._error(), self._consistency(), attacker_number(privacy)],
             "not_protected": not_protected(privacy["unit"]),
@@ -65,7 +63,6 @@ class Public:
             "trade_off": trade_off_points(charged_events(privacy)),
             "consistency": self.consistency.as_json(),
             "columns": columns(self.schema),
-            "human": self.human.as_json(),
             "data_file": self.data_file,
         }
 
@@ -107,6 +104,11 @@ class Public:
                 )
             ),
         }
+
+
+def title(privacy: Mapping[str, Any]) -> str:
+    """The heading: a person's, or made of the dataset's name."""
+    return str(privacy["human"]["title"] or f"Synthetic table: {privacy['ledger']['dataset']}")
 
 
 def attacker_number(privacy: Mapping[str, Any]) -> Json:

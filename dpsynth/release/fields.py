@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
+
+from dpsynth.project import filled, is_day
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What is stated of a table that goes to the public: for catalogues and registries. `date`: YYYY-MM-DD."""
+
+    curator: str
+    curator_type: str
+    region: str
+    date: str
+    license: str
+    sector: str | None = None
 
 
 @dataclass(frozen=True)
 class ReleaseFields:
-    """The human part of a bundle: who answers for it, what it is for. Shown word for word, to everybody."""
+    """The human part of a bundle: who answers for it, what it is for. Shown word for word, to everybody.
+
+    `review_date`: the day (YYYY-MM-DD) by which somebody looks at the release again. `bounds_decided_by`: who
+    decided that each bound and category is public knowledge; one name for all columns, or one for each.
+    """
 
     purpose: str = ""
     recipient: str = ""
@@ -17,27 +35,46 @@ class ReleaseFields:
     contact: str = ""
     prohibited_uses: tuple[str, ...] = ()
     title: str = ""  # optional: the heading of the report
+    approver: str = ""
+    review_date: str = ""
+    bounds_decided_by: str | Mapping[str, str] = ""
+    publication: Publication | None = None  # optional: for a table that is published
 
     @property
     def missing(self) -> list[str]:
-        """Names of the required fields that are still empty."""
-        return [name for name, value in vars(self).items() if name != "title" and not _filled(value)]
+        """Names of the required fields that are still empty, or no day."""
+        optional = {"title", "publication"}
+        found = [n for n, value in vars(self).items() if n not in optional and not filled(value)]
+        if "review_date" not in found and not is_day(self.review_date):
+            found.append("review_date")
+        return found
+
+    def undecided(self, columns: Iterable[str]) -> list[str]:
+        """Columns for whose bounds nobody is named."""
+        if isinstance(self.bounds_decided_by, str):
+            return []
+        return [name for name in columns if not filled(self.bounds_decided_by.get(name, ""))]
+
+    def decided(self, columns: Iterable[str]) -> dict[str, str]:
+        """Who decided the bounds of each column."""
+        by = self.bounds_decided_by
+        return {name: by if isinstance(by, str) else by.get(name, "") for name in columns}
 
     def as_json(self) -> dict[str, Any]:
-        return {**vars(self), "prohibited_uses": list(self.prohibited_uses)}
+        found = {**vars(self), "prohibited_uses": list(self.prohibited_uses)}
+        if not isinstance(self.bounds_decided_by, str):
+            found["bounds_decided_by"] = dict(self.bounds_decided_by)
+        found["publication"] = None if self.publication is None else asdict(self.publication)
+        return found
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> ReleaseFields:
         """Of a project's `release` section; unknown keys are a TypeError."""
         rest = {name: value for name, value in fields.items() if value is not None}
         uses: Sequence[str] = rest.pop("prohibited_uses", ())
+        if "publication" in rest:
+            rest["publication"] = Publication(**rest["publication"])
         return cls(**rest, prohibited_uses=tuple(uses))
-
-
-def _filled(value: str | tuple[str, ...]) -> bool:
-    """Whether it says anything: dots and question marks stand for what a draft left open."""
-    texts = (value,) if isinstance(value, str) else value
-    return any(text.strip(" .?") for text in texts)
 
 
 ONLY_FOR_SOME = frozenset({"exact row"})

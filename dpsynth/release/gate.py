@@ -1,4 +1,7 @@
-"""The policy gate: what must hold before a bundle is written, each check with its reason in words."""
+"""The policy gate: what must hold before a bundle is written, each check with its reason in words.
+
+The built-in rules always hold; an organisation's policy file adds its own.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dpsynth.budget import Budget
 from dpsynth.errors import AuditError
 from dpsynth.privacy.receipt import Receipt
+from dpsynth.release import policy as policies
 from dpsynth.release.fields import ReleaseFields
+from dpsynth.release.policy import Policy
+from dpsynth.release.rules import Check
 from dpsynth.schema import Schema
 
 POLICY = "built-in rules of dpsynth"
@@ -16,97 +23,133 @@ VIOLATION = "VIOLATION"
 
 
 @dataclass(frozen=True)
-class Check:
-    """One rule. `code` is the error raised when it fails; `words` say what was found, `fix` what would
-    help.
-    """
-
-    code: str
-    rule: str
-    passed: bool
-    words: str
-    fix: str
-
-
-@dataclass(frozen=True)
 class Gate:
-    """All rules of the policy with their outcome."""
+    """All rules with their outcome; `policy` is the organisation's, None for the built-in rules alone."""
 
     checks: tuple[Check, ...]
+    policy: Policy | None = None
 
     @property
     def passed(self) -> bool:
         return all(check.passed for check in self.checks)
 
     def require(self) -> None:
-        """Raises AuditError for the first rule that fails."""
-        for check in self.checks:
-            if not check.passed:
-                raise AuditError(check.code, f"release refused: {check.words}", check.fix)
+        """Raises AuditError with the code of the first rule that fails and the words of all."""
+        failed = [check for check in self.checks if not check.passed]
+        if failed:
+            words = "; ".join(check.words for check in failed)
+            raise AuditError(
+                failed[0].code, f"release refused: {words}", "; ".join(check.fix for check in failed)
+            )
 
     def as_json(self) -> dict[str, Any]:
-        """For the public page: only ever written when every rule held."""
+        """For the public: only ever written when every rule held."""
         return {
-            "policy": POLICY,
+            "policy": POLICY if self.policy is None else self.policy.name,
+            "organisation": None if self.policy is None else self.policy.as_json(),
             "verdict": "released: every rule of the policy is met" if self.passed else "refused",
             "checks": [{"rule": c.rule, "passed": c.passed} for c in self.checks],
         }
 
 
-def before_spending(schema: Schema, human: ReleaseFields) -> Gate:
-    """The rules that can be judged before anything is counted: ask them first, they cost nothing."""
+def before_spending(
+    schema: Schema,
+    human: ReleaseFields,
+    policy: Policy | None = None,
+    cost: Budget | None = None,
+    promise: Budget | None = None,
+) -> Gate:
+    """The rules that can be judged before anything is counted: ask them first, they cost nothing.
+
+    `cost`: what the run promises by itself; `promise`: of the ledger. Without a cost the policy's rules are left out.
+    """
+    checks = _built_in(schema, human)
+    if policy is not None and cost is not None:
+        checks += policies.before_spending(policy.rules, schema, human, cost, promise)
+    return Gate(tuple(checks), policy)
+
+
+def _built_in(schema: Schema, human: ReleaseFields) -> list[Check]:
     inspected, lacking = schema.inspected, human.missing
-    return Gate(
-        (
-            Check(
-                "A301",
-                "no bound or category was learnt by looking at the private rows and left so",
-                not inspected,
-                f"columns {', '.join(map(repr, inspected))} have origin: inspected",
-                "a person turns each to origin: public with a reason, keeping was: inspected",
-            ),
-            Check(
-                "A302",
-                "a person has stated purpose, recipient, lawful basis, contact and prohibited uses",
-                not lacking,
-                f"the release section lacks {', '.join(lacking)}",
-                "fill it in; none of it is invented",
-            ),
-        )
-    )
+    undecided = human.undecided(schema.modelled)
+    nobody = [f"bounds_decided_by for {', '.join(map(repr, undecided))}"] if undecided else []
+    return [
+        Check(
+            "A301",
+            "no bound or category was learnt by looking at the private rows and left so",
+            not inspected,
+            f"columns {', '.join(map(repr, inspected))} have origin: inspected",
+            "a person turns each to origin: public with a reason, keeping was: inspected",
+        ),
+        Check(
+            "A302",
+            "a person has stated purpose, recipient, lawful basis, contact, prohibited uses, who approves it, who decided "
+            "the bounds, and when it is reviewed",
+            not lacking and not undecided,
+            f"the release section lacks {', '.join([*(n for n in lacking), *nobody])}",
+            "fill it in; none of it is invented",
+        ),
+    ]
 
 
-def judge(schema: Schema, human: ReleaseFields, receipt: Receipt, suite: Mapping[str, Any]) -> Gate:
+def judge(
+    schema: Schema,
+    human: ReleaseFields,
+    receipt: Receipt,
+    suite: Mapping[str, Any],
+    policy: Policy | None = None,
+) -> Gate:
     """All rules. `suite`: the attack suite's result as JSON."""
-    verdict = str(suite.get("verdict", "none"))
-    promise, after = receipt.promise, receipt.spent_after.epsilon
-    return Gate(
-        (
-            *before_spending(schema, human).checks,
-            Check(
-                "A303",
-                "the noise came from the operating system and the account is on disk",
-                receipt.releasable and not receipt.seeded,
-                "the model was made with a seeded noise source or an account in memory",
-                "fit it again with a ledger on disk",
-            ),
-            Check(
-                "A304",
-                "this run and all earlier ones together keep the promise of the ledger",
-                promise is not None and after <= promise.epsilon * (1 + 1e-9),
-                "the ledger's promise is not kept",
-                "this model cannot be released",
-            ),
-            Check(
-                "A305",
-                "attacks ran on the rows and none did better than the promise allows",
-                bool(suite.get("attacks")) and verdict != VIOLATION,
-                "no attack ran"
-                if not suite.get("attacks")
-                else "an attack did better than the promise allows",
-                "run the audit"
-                if not suite.get("attacks")
-                else "this model is blocked for good: find the fault, fit anew",
-            ),
-        )
+    certificate = receipt.certificate
+    cost = Budget(certificate.epsilon, certificate.delta)
+    before = before_spending(schema, human, policy, cost, receipt.promise)
+    after = [] if policy is None else policies.after_attacks(policy.rules, suite)
+    return Gate((*before.checks, *_account(receipt), _attacked(suite), *after), policy)
+
+
+def _account(receipt: Receipt) -> list[Check]:
+    promise, spent = receipt.promise, receipt.spent_after.epsilon
+    return [
+        Check(
+            "A303",
+            "the noise came from the operating system and the account is on disk",
+            receipt.releasable and not receipt.seeded,
+            "the model was made with a seeded noise source or an account in memory",
+            "fit it again with a ledger on disk",
+        ),
+        Check(
+            "A304",
+            "this run and all earlier ones together keep the promise of the ledger",
+            promise is not None and spent <= promise.epsilon * (1 + 1e-9),
+            "the ledger's promise is not kept",
+            "this model cannot be released",
+        ),
+    ]
+
+
+def _attacked(suite: Mapping[str, Any]) -> Check:
+    ran, verdict = bool(suite.get("attacks")), str(suite.get("verdict", "none"))
+    return Check(
+        "A305",
+        "attacks ran on the rows and none did better than the promise allows",
+        ran and verdict != VIOLATION,
+        "an attack did better than the promise allows" if ran else "no attack ran",
+        "this model is blocked for good: find the fault, fit anew" if ran else "run the audit",
     )
+
+
+def restated(stated: Mapping[str, Any], schema: Schema, privacy: Mapping[str, Any]) -> list[str]:
+    """Places where a gate in a privacy.json is not what its rules and the rest of the file make of it.
+
+    What an organisation's rules ask of the attacks cannot be judged again: no rate is public.
+    """
+    human = ReleaseFields.from_json(privacy["human"])
+    organisation, promise = stated["organisation"], privacy["ledger"]["promise"]
+    policy = None if organisation is None else Policy.from_json(organisation)
+    cost = Budget(privacy["guarantee"]["epsilon"], privacy["guarantee"]["delta"])
+    before = before_spending(schema, human, policy, cost, None if promise is None else Budget(**promise))
+    failed = [check.words for check in before.checks if not check.passed]
+    rules = [check["rule"] for check in stated["checks"]]
+    lacking = [check.rule for check in before.checks if check.rule not in rules]
+    untrue = [check["rule"] for check in stated["checks"] if check["passed"] is not True]
+    return [*failed, *lacking, *untrue]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,10 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from dpsynth.errors import VerifyError
-from dpsynth.release.files import Json, canonical, digest, folders, listing, parse, read_small
+from dpsynth.release.files import (
+    Digest,
+    Json,
+    canonical,
+    digest,
+    folders,
+    listing,
+    parse,
+    read_small,
+    which_byte,
+)
 
 NAME = "manifest.json"
-FORMAT = "dpsynth-manifest/1"
+ATTESTATION = "attestation.dsse.json"
+"""The signature over the manifest: the only other file that is not in it."""
+OUTSIDE = frozenset({NAME, ATTESTATION})
+FORMAT = "dpsynth-manifest/2"
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,199}")
 _HEX = re.compile(r"[0-9a-f]{64}")
 _KEYS = ["format", "tool", "visibility", "files", "bundle_id"]
@@ -22,11 +36,18 @@ MOST_NAMED = 10
 
 @dataclass(frozen=True)
 class FileEntry:
-    """One file of a bundle; `path` is relative, with forward slashes."""
+    """One file of a bundle; `path` is relative, with forward slashes. `sums`: see `files.Digest`."""
 
     path: str
-    size: int
-    sha256: str
+    digest: Digest
+
+    @property
+    def size(self) -> int:
+        return self.digest.size
+
+    @property
+    def sha256(self) -> str:
+        return self.digest.sha256
 
 
 @dataclass(frozen=True)
@@ -47,7 +68,10 @@ class Manifest:
         return tuple(entry.path for entry in self.files)
 
     def _plain(self) -> Json:
-        files = [{"path": f.path, "bytes": f.size, "sha256": f.sha256} for f in self.files]
+        files = [
+            {"path": f.path, "bytes": f.size, "sha256": f.sha256, "sums": list(f.digest.sums)}
+            for f in self.files
+        ]
         return {"format": FORMAT, "tool": dict(self.tool), "visibility": self.visibility, "files": files}
 
     def to_bytes(self) -> bytes:
@@ -55,9 +79,9 @@ class Manifest:
 
 
 def describe(folder: Path, visibility: str, tool: Mapping[str, str]) -> Manifest:
-    """The manifest of what lies in `folder` now (its own file left out)."""
-    paths = [path for path in listing(folder) if path != NAME]
-    return Manifest(visibility, tool, tuple(FileEntry(path, *digest(folder / path)) for path in paths))
+    """The manifest of what lies in `folder` now (its own file and the signature left out)."""
+    paths = [path for path in listing(folder) if path not in OUTSIDE]
+    return Manifest(visibility, tool, tuple(FileEntry(path, digest(folder / path)) for path in paths))
 
 
 def load(folder: Path) -> Manifest:
@@ -93,12 +117,14 @@ def _from_plain(fields: Json) -> Manifest:
 
 
 def _entry(raw: Mapping[str, Any]) -> FileEntry:
-    if list(raw) != ["path", "bytes", "sha256"]:
+    if list(raw) != ["path", "bytes", "sha256", "sums"]:
         raise ValueError
-    path, size, sha256 = raw["path"], raw["bytes"], raw["sha256"]
-    if not is_plain(path) or path == NAME or type(size) is not int or size < 0 or not _HEX.fullmatch(sha256):
+    path, size, sha256, sums = raw["path"], raw["bytes"], raw["sha256"], raw["sums"]
+    if not is_plain(path) or path in OUTSIDE or not _HEX.fullmatch(sha256):
         raise ValueError
-    return FileEntry(path, size, sha256)
+    if len(sums) != 2 or not all(type(n) is int and n >= 0 for n in (size, *sums)):
+        raise ValueError
+    return FileEntry(path, Digest(size, sha256, (sums[0], sums[1])))
 
 
 def is_plain(path: object) -> bool:
@@ -112,7 +138,7 @@ def is_plain(path: object) -> bool:
 
 def compare(folder: Path, manifest: Manifest) -> None:
     """Raise VerifyError (V108) naming every file that is missing, extra or changed, V104 for links."""
-    present = set(listing(folder)) - {NAME}
+    present = set(listing(folder)) - OUTSIDE
     wanted = {entry.path: entry for entry in manifest.files}
     found = [f"{path} is missing" for path in sorted(wanted.keys() - present)]
     found += [f"{path!r} is not in the manifest" for path in sorted(present - wanted.keys())]
@@ -120,14 +146,24 @@ def compare(folder: Path, manifest: Manifest) -> None:
         f"folder {name!r} is not in the manifest" for name in folders(folder) if not _holds(name, wanted)
     ]
     for path in sorted(wanted.keys() & present):
-        size, sha256 = digest(folder / path)
-        if size != wanted[path].size:
-            found.append(f"{path} has {size} bytes instead of {wanted[path].size}")
-        elif sha256 != wanted[path].sha256:
-            found.append(f"{path} was changed (same size, another sha256)")
+        found += _changed(folder / path, wanted[path])
     if found:
         more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
         raise VerifyError("V108", "; ".join(found[:MOST_NAMED]) + more, "get an unchanged copy")
+
+
+def _changed(path: Path, wanted: FileEntry) -> list[str]:
+    """What differs, down to the byte where one byte is all; a file of another size is not read to the end."""
+    size = os.lstat(path).st_size
+    one_off = abs(size - wanted.size) <= 1
+    if one_off and digest(path) == wanted.digest:
+        return []
+    where = which_byte(path, wanted.digest) if one_off else None
+    if where is not None:
+        return [f"{wanted.path} was changed: {where}"]
+    if size != wanted.size:
+        return [f"{wanted.path} has {size} bytes instead of {wanted.size}"]
+    return [f"{wanted.path} was changed (same size, another sha256)"]
 
 
 def _holds(folder: str, wanted: Mapping[str, FileEntry]) -> bool:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from dpsynth.privacy import events
 from dpsynth.privacy.accounting import dominating_gaussian
 from dpsynth.privacy.events import Charge, Event
 from dpsynth.privacy.receipt import Receipt, Total
-from dpsynth.release.fields import AuditFacts
+from dpsynth.release.fields import AuditFacts, ReleaseFields
+from dpsynth.release.standing import Standing
 from dpsynth.schema import Schema
 from dpsynth.versions import VERSION
 
-FORMAT = "dpsynth-privacy/1"
+FORMAT = "dpsynth-privacy/2"
 Json = dict[str, Any]
 
 
@@ -24,8 +26,9 @@ def privacy_json(
     *,
     method: str,
     model_id: str,
+    said: Said,
 ) -> Json:
-    """The content of privacy.json: a pure function of released and declared facts."""
+    """The content of privacy.json: a pure function of released, declared and stated facts."""
     return {
         "format": FORMAT,
         "tool": tool(),
@@ -40,10 +43,42 @@ def privacy_json(
         "attacker": [_attacker(row) for row in receipt.attacker],
         "gaussian": {"mu": receipt.mu, "d0": receipt.d0},
         "charges": _charges(receipt),
+        "published_figures": list(said.published),
         "unprotected_quantities": unprotected(schema, receipt.unit.entity, audit),
+        "bounds": _bounds(schema, said.human),
         "audits": audit.as_json(),
-        "ledger": _ledger(receipt),
+        "ledger": {**_ledger(receipt), **said.standing.as_json()},
+        "human": said.human.as_json(),
+        "gate": said.gate,
     }
+
+
+@dataclass(frozen=True)
+class Said:
+    """What privacy.json repeats because nobody can compute it: people's words, the gate, the account's standing.
+
+    `published`: figures that were bought for the public, as `privacy.figures` describes them.
+    """
+
+    human: ReleaseFields
+    gate: Json
+    standing: Standing
+    published: Sequence[Json] = ()
+
+
+def _bounds(schema: Schema, human: ReleaseFields) -> list[Json]:
+    """Of each column: how its bounds or categories became known, and who decided that they are public."""
+    decided = human.decided(schema.modelled)
+    return [
+        {
+            "column": name,
+            "origin": column.origin,
+            "was": column.was,
+            "reason": column.reason,
+            "decided_by": decided[name],
+        }
+        for name, column in schema.modelled.items()
+    ]
 
 
 def tool() -> dict[str, str]:
@@ -176,7 +211,8 @@ def unprotected(schema: Schema, entity: str, audit: AuditFacts) -> list[Json]:
         },
         {
             "quantity": "the attack gate let the release through",
-            "why": f"attacks compare with real rows; samples audited: {audit.samples_audited}",
+            "why": "attacks compare with real rows, and so do the policy's rules about them; samples audited: "
+            f"{audit.samples_audited}",
         },
     ]
     if schema.unit.missing == "own":

@@ -10,9 +10,12 @@ from dpsynth.budget import Budget
 from dpsynth.errors import DPSynthError, VerifyError
 from dpsynth.privacy import accounting
 from dpsynth.privacy.events import Charge, DiscreteGaussian, DiscreteLaplace, Event, flatten
+from dpsynth.privacy.figures import check as check_figures
 from dpsynth.privacy.receipt import NEIGHBOURS, AttackerRow, Receipt, Total, Unit
-from dpsynth.release.fields import AttackRan, AuditFacts
-from dpsynth.release.privacy_json import FORMAT, charged_events, privacy_json, tool
+from dpsynth.release.fields import AttackRan, AuditFacts, ReleaseFields
+from dpsynth.release.gate import restated
+from dpsynth.release.privacy_json import Said, charged_events, privacy_json, tool
+from dpsynth.release.standing import Standing
 from dpsynth.schema import Schema
 
 TOLERANCE = 1e-6
@@ -22,24 +25,26 @@ Json = Mapping[str, Any]
 
 
 def check_privacy(stated: Json, schema: Schema) -> None:
-    """Raise VerifyError (V120 to V123) naming the first statement that does not follow."""
+    """Raise VerifyError (V121 to V126) naming the first statement that does not follow."""
     try:
-        if stated["format"] != FORMAT:
-            raise VerifyError(
-                "V120", "privacy.json has a format this version does not know", "upgrade dpsynth"
-            )
         events = charged_events(stated)
         if not events:
             raise ValueError("no charges")
         _check_sensitivity(events, stated)
         _check_ledger(stated, events)
-        computed = _computed(stated, schema, events)
+        said = _said(stated)
+        computed = _computed(stated, schema, events, said)
+        untrue = restated(stated["gate"], schema, stated)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, DPSynthError) as problem:
         if isinstance(problem, VerifyError):
             raise
         raise VerifyError(
             "V121", "privacy.json lacks a statement or has an impossible one", "get another copy"
         ) from None
+    if untrue:
+        raise VerifyError(
+            "V126", f"privacy.json: a rule of the gate does not hold: {untrue[0]}", "do not rely on it"
+        )
     same_version = stated["tool"] == tool()
     for place in differences(stated, computed):
         if same_version or place.split(".")[0] in {"guarantee", "curve", "attacker", "gaussian", "unit"}:
@@ -77,7 +82,19 @@ def _check_ledger(stated: Json, events: list[Event]) -> None:
         raise VerifyError("V124", "privacy.json: the ledger's totals do not add up", "do not rely on it")
 
 
-def _computed(stated: Json, schema: Schema, events: list[Event]) -> Json:
+def _said(stated: Json) -> Said:
+    """What people said and how the account stood; ValueError when it cannot be."""
+    ledger, standing = stated["ledger"], Standing.from_json(stated["ledger"])
+    spent, after = standing.spent, ledger["spent_after"]
+    slack = 1 + TOLERANCE
+    if spent.mu * slack < after["mu"] or spent.epsilon > ledger["promise"]["epsilon"] * slack:
+        raise ValueError("the account at release is below the run, or above the promise")
+    human = ReleaseFields.from_json(stated["human"])
+    check_figures(stated["published_figures"], [(c["purpose"], c["event"]) for c in stated["charges"]])
+    return Said(human, dict(stated["gate"]), standing, stated["published_figures"])
+
+
+def _computed(stated: Json, schema: Schema, events: list[Event], said: Said) -> Json:
     """privacy.json once more, from the parts of it that cannot be computed."""
     audits, guarantee = stated["audits"], stated["guarantee"]
     facts = AuditFacts(
@@ -89,6 +106,7 @@ def _computed(stated: Json, schema: Schema, events: list[Event]) -> Json:
         facts,
         method=stated["model"]["method"],
         model_id=stated["model"]["id"],
+        said=said,
     )
     computed["guarantee"]["accountant_version"] = guarantee["accountant_version"]
     return computed
@@ -136,13 +154,15 @@ def _attacker(stated: Json, events: list[Event]) -> tuple[AttackerRow, ...]:
     return tuple(rows)
 
 
-def differences(stated: object, computed: object, place: str = "") -> Iterator[str]:
-    """Places ("guarantee.epsilon") where two JSON values differ; numbers may by TOLERANCE."""
+def differences(
+    stated: object, computed: object, place: str = "", tolerance: float = TOLERANCE
+) -> Iterator[str]:
+    """Places ("guarantee.epsilon") where two JSON values differ; numbers may by `tolerance`, relatively."""
     if isinstance(stated, Mapping) and isinstance(computed, Mapping):
         for key in dict.fromkeys([*stated, *computed]):
             inner = f"{place}.{key}" if place else str(key)
             if key in stated and key in computed:
-                yield from differences(stated[key], computed[key], inner)
+                yield from differences(stated[key], computed[key], inner, tolerance)
             else:
                 yield inner
     elif isinstance(stated, list | tuple) and isinstance(computed, list | tuple):
@@ -150,16 +170,16 @@ def differences(stated: object, computed: object, place: str = "") -> Iterator[s
             yield place
         else:
             for position, (one, other) in enumerate(zip(stated, computed, strict=True)):
-                yield from differences(one, other, f"{place}.{position}")
-    elif not _same(stated, computed):
+                yield from differences(one, other, f"{place}.{position}", tolerance)
+    elif not _same(stated, computed, tolerance):
         yield place
 
 
-def _same(one: object, other: object) -> bool:
+def _same(one: object, other: object, tolerance: float) -> bool:
     if type(one) in {int, float} and type(other) in {int, float}:
-        return _close(one, other)
+        return _close(one, other, tolerance)
     return type(one) is type(other) and one == other
 
 
-def _close(one: Any, other: Any) -> bool:
-    return math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=1e-30)
+def _close(one: Any, other: Any, tolerance: float = TOLERANCE) -> bool:
+    return math.isclose(one, other, rel_tol=tolerance, abs_tol=1e-30)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dpsynth.consistency import from_uniform
+from dpsynth.consistency import consistency
+from dpsynth.consistency import files as measured
 from dpsynth.encoding import Encoding
 from dpsynth.errors import DataError, DPSynthError, VerifyError
 from dpsynth.privacy.ledger import Ledger
 from dpsynth.records import Records
-from dpsynth.release import manifest
-from dpsynth.release.facts import CHARGE, COPIED, columns, not_protected, trade_off_points
+from dpsynth.release import archive, attestation, dossier, manifest
+from dpsynth.release.attestation import Signature
+from dpsynth.release.facts import CHARGE, COPIED, columns, not_protected, title, trade_off_points
 from dpsynth.release.files import parse, read_small
+from dpsynth.release.keys import PublicKey
 from dpsynth.release.manifest import Manifest
 from dpsynth.release.pages.render import public_page
+from dpsynth.release.privacy_form import check_form
 from dpsynth.release.privacy_json import charged_events, tool
 from dpsynth.release.recheck import check_privacy, differences
 from dpsynth.release.writer import INTERNAL, PUBLIC
@@ -25,14 +28,18 @@ from dpsynth.schema import Schema
 from dpsynth.table import read_table
 from dpsynth.table.sources import header
 
-REQUIRED = ("privacy.json", "report.html", "report.json", "schema.yaml")
+REQUIRED = ("privacy.json", measured.NAME, "report.html", "report.json", "schema.yaml", *dossier.DOCUMENTS)
+OPTIONAL = (dossier.REGISTRY,)
 DATA = ("data.csv", "data.parquet")
+MEASURED = 1e-4
+"""Relative: figures about the rows are the same on every machine to better than this."""
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Verification:
-    """A bundle that passed. `ledger`: whether a ledger was compared. Nobody's signature was checked."""
+    """A bundle that passed. `ledger`: whether a ledger was compared. `signed_by`: id of the key whose signature fits, None
+    without a signature; `pinned`: whether that is the key that the caller trusts."""
 
     path: Path
     bundle_id: str
@@ -43,21 +50,31 @@ class Verification:
     unit: str
     internal: bool
     ledger: bool
+    signed_by: str | None = None
+    pinned: bool = False
+
+    @property
+    def verdict(self) -> str:
+        if self.signed_by is None:
+            return "intact, not signed"
+        return "intact, signed by the given key" if self.pinned else "intact, signer unknown"
 
     @property
     def words(self) -> str:
         """One line: the verdict first."""
         checked = f"{self.files} files" + (", internal part included" if self.internal else "")
-        head = "; the ledger contains its head" if self.ledger else ""
+        head = "; the ledger contains its head and its release" if self.ledger else ""
+        key = "" if self.signed_by is None else f" (key {self.signed_by[:16]})"
         return (
-            f"intact, signer unknown: {checked}; {self.rows} rows fit the schema; the charges make epsilon "
+            f"{self.verdict}{key}: {checked}; {self.rows} rows fit the schema; the charges make epsilon "
             f"{self.epsilon:.4g}, delta {self.delta:.4g} for one {self.unit}{head}"
         )
 
     def as_json(self) -> Json:
         return {
             "verdict": "intact",
-            "signer": None,
+            "signature": self.verdict,
+            "signer": self.signed_by if self.pinned else None,
             **vars(self),
             "path": str(self.path),
             "words": self.words,
@@ -65,27 +82,39 @@ class Verification:
 
 
 def verify(
-    directory: str | os.PathLike[str], *, ledger: str | os.PathLike[str] | None = None
+    directory: str | os.PathLike[str],
+    *,
+    key: PublicKey | None = None,
+    ledger: str | os.PathLike[str] | None = None,
 ) -> Verification:
-    """Check a release, or a copy of its public/ alone. Reads only; needs no network.
+    """Check a release, a copy of its public/ alone, or a zip file of either. Reads only; needs no network.
 
-    Every file against the manifest, the manifest against its id, privacy.json against its own charges, every
-    value of the data against schema.yaml, the report against both. With `ledger`, that it contains the stated
-    head. Raises VerifyError (V1xx; V3xx for the ledger) naming what differs.
+    Every file against the manifest, the manifest against its id and its signature, privacy.json against its own
+    charges, every value of the data against schema.yaml, every document against what privacy.json makes of it. `key`:
+    the publisher's, received by another way; then the bundle must be signed by it. With `ledger`, that it contains the
+    stated head and this release, not withdrawn. Raises VerifyError (V1xx; V3xx for the ledger) naming what differs.
     """
     root = Path(directory)
-    public, internal = _parts(root)
+    with archive.folder_of(root) as folder:
+        return _verify(root, folder, key, ledger)
+
+
+def _verify(
+    root: Path, folder: Path, key: PublicKey | None, ledger: str | os.PathLike[str] | None
+) -> Verification:
+    public, internal = _parts(folder)
     try:
         listed = _check_files(public, PUBLIC)
         count = len(listed.files) + (0 if internal is None else _check_internal(internal, listed))
         privacy, rows = _check_content(public, listed)
+        signature = _check_signature(public, listed, privacy, key)
     except OSError as problem:
         where = Path(os.fsdecode(problem.filename)).name if problem.filename else root.name
         raise VerifyError(
             "V102", f"{where} cannot be read ({problem.strerror})", "check its rights"
         ) from None
     if ledger is not None:
-        _check_ledger(ledger, privacy)
+        _check_ledger(ledger, privacy, listed)
     guarantee, unit = privacy["guarantee"], privacy["unit"]
     return Verification(
         root,
@@ -97,14 +126,38 @@ def verify(
         unit["entity"],
         internal is not None,
         ledger is not None,
+        None if signature is None else signature.key.id,
+        signature is not None and signature.key == key,
     )
+
+
+def _check_signature(
+    folder: Path, listed: Manifest, privacy: Json, key: PublicKey | None
+) -> Signature | None:
+    """Raises VerifyError: V131 to V133 for a signature that does not fit, V134 and V135 when it is not the given key's."""
+    if not os.path.lexists(folder / attestation.NAME):
+        if key is not None:
+            raise VerifyError(
+                "V134", f"the bundle is not signed: there is no {attestation.NAME}", "ask its publisher"
+            )
+        return None
+    found = attestation.check(folder, listed, privacy)
+    if key is not None and found.key != key:
+        raise VerifyError(
+            "V135",
+            f"signed by another key: {found.key.id[:16]}..., not the given {key.id[:16]}...",
+            "it is not from whom you think, or you hold an old key",
+        )
+    return found
 
 
 def _parts(root: Path) -> tuple[Path, Path | None]:
     """The public folder and, if it is there, the internal one. Raises VerifyError (V101)."""
     if not root.is_dir():
         raise VerifyError(
-            "V101", f"{root} is no folder", "name the folder of a release or a copy of its public/"
+            "V101",
+            f"{root} is no folder and no zip file",
+            "name the folder of a release, a copy of its public/, or a zip file of either",
         )
     if os.path.lexists(root / manifest.NAME):
         return root, None
@@ -123,6 +176,8 @@ def _parts(root: Path) -> tuple[Path, Path | None]:
 def _check_files(folder: Path, visibility: str) -> Manifest:
     listed = manifest.load(folder)
     manifest.compare(folder, listed)
+    if visibility == INTERNAL and os.path.lexists(folder / attestation.NAME):
+        raise VerifyError("V137", f"{attestation.NAME} does not belong into internal/", "remove it")
     if listed.visibility != visibility:
         raise VerifyError(
             "V110",
@@ -143,7 +198,7 @@ def _check_internal(folder: Path, public: Manifest) -> int:
 
 def _check_content(folder: Path, listed: Manifest) -> tuple[Json, int]:
     data = [name for name in DATA if name in listed.paths]
-    extra = sorted(set(listed.paths) - {*REQUIRED, *DATA})
+    extra = sorted(set(listed.paths) - {*REQUIRED, *OPTIONAL, *DATA})
     lacking = [name for name in REQUIRED if name not in listed.paths]
     if extra or lacking or len(data) != 1:
         named = (
@@ -155,10 +210,38 @@ def _check_content(folder: Path, listed: Manifest) -> tuple[Json, int]:
         )
     schema = _schema(folder)
     privacy = parse(read_small(folder / "privacy.json"), "privacy.json")
+    check_form(privacy)
     check_privacy(privacy, schema)
     records = _check_data(folder / data[0], schema)
     _check_report(folder, privacy, schema, records)
+    _check_documents(folder, privacy, schema, listed, data[0], len(records))
     return privacy, len(records)
+
+
+def _check_documents(
+    folder: Path, privacy: Json, schema: Schema, listed: Manifest, data: str, rows: int
+) -> None:
+    """Every rendered document is made again, if this is the version that made it, and compared byte by byte."""
+    if privacy["tool"] != tool():
+        return
+    entry = next(one for one in listed.files if one.path == data)
+    made = dossier.render(dossier.Material(privacy, schema, data, entry.size, entry.sha256, rows))
+    if (dossier.REGISTRY in made) != (dossier.REGISTRY in listed.paths):
+        raise VerifyError(
+            "V112",
+            f"{dossier.REGISTRY} is there without a stated publication, or not with one",
+            "get another copy",
+        )
+    for name, wanted in made.items():
+        found = read_small(folder / name)
+        if found != wanted:
+            pairs = zip(found, wanted, strict=False)
+            place = next(
+                (i for i, (one, other) in enumerate(pairs) if one != other), min(len(found), len(wanted))
+            )
+            raise VerifyError(
+                "V127", f"{name} is not what privacy.json makes, from byte {place} on", "get another copy"
+            )
 
 
 def _schema(folder: Path) -> Schema:
@@ -205,33 +288,38 @@ def _check_report(folder: Path, privacy: Json, schema: Schema, records: Records)
             "columns": columns(schema),
             "not_protected": not_protected(privacy["unit"]),
             "trade_off": trade_off_points(charged_events(privacy)),
+            "title": title(privacy),
+            "verdict": privacy["gate"],
         }
     for place in differences({name: report.get(name) for name in wanted}, wanted):
         raise VerifyError("V116", f"report.json: {place} is not what privacy.json says", "rely on neither")
-    if not _describes(report, records):
+    if not same_version:
+        return
+    described = _described(folder, schema, records)
+    stated = {"generator": report.get("generator"), "consistency": report.get("consistency")}
+    model = {"method": privacy["model"]["method"], "model_id": privacy["model"]["id"]}
+    wanted = {**described, "generator": {**described["generator"], **model}}
+    for place in differences(stated, wanted, tolerance=MEASURED):
         raise VerifyError(
-            "V117", "report.json does not describe the rows of the data file", "rely on neither"
+            "V117",
+            f"report.json does not describe the rows of the data file and {measured.NAME}: {place} differs",
+            "rely on neither",
         )
-    if same_version and not _renders_to(report, read_small(folder / "report.html")):
+    if not _renders_to(report, read_small(folder / "report.html")):
         raise VerifyError("V118", "report.html is not the page that report.json makes", "get another copy")
 
 
-def _describes(report: Json, records: Records) -> bool:
-    """Whether the number of rows and each measured table's distance from equal shares are those of the
-    data.
-    """
+def _described(folder: Path, schema: Schema, records: Records) -> Json:
+    """What a report says of rows and released measurements, computed from both."""
+    released = measured.from_bytes(read_small(folder / measured.NAME), schema.domain)
     try:
-        found = [
-            (tuple(c["columns"]), c["cells"], c["from_uniform"]) for c in report["consistency"]["by_clique"]
-        ]
-        rows = (report["generator"]["rows"], report["consistency"]["synthetic_rows"])
-        return rows == (len(records), len(records)) and all(
-            cells == records.domain.size(clique)
-            and math.isclose(distance, from_uniform(records, clique), abs_tol=1e-5)
-            for clique, cells, distance in found
-        )
-    except (KeyError, TypeError, ValueError):
-        return False
+        found = consistency(records, released, schema.domain)
+    except ValueError:
+        raise VerifyError(
+            "V117", f"{measured.NAME} has nothing to compare the rows with", "rely on neither"
+        ) from None
+    total = {"noisy_rows_used": round(found.total), "rows": len(records), "columns": len(schema.written)}
+    return {"generator": total, "consistency": found.as_json()}
 
 
 def _renders_to(report: Json, page: bytes) -> bool:
@@ -241,7 +329,20 @@ def _renders_to(report: Json, page: bytes) -> bool:
         raise VerifyError("V116", "report.json cannot be rendered", "rely on neither") from problem
 
 
-def _check_ledger(path: str | os.PathLike[str], privacy: Json) -> None:
-    found = Ledger.verify(path, heads=[privacy["ledger"]["head"]])
-    if found.dataset != privacy["ledger"]["dataset"]:
+def _check_ledger(path: str | os.PathLike[str], privacy: Json, listed: Manifest) -> None:
+    """The ledger contains the stated head, and knows this bundle as released and not withdrawn."""
+    stated = privacy["ledger"]
+    found = Ledger.verify(path, heads=[stated["head"]])
+    if found.dataset != stated["dataset"]:
         raise VerifyError("V119", "the ledger is of another dataset than the bundle", "name the right ledger")
+    with Ledger.load(path) as account:
+        released = [one for one in account.releases() if one.bundle_id == listed.bundle_id]
+    if not released:
+        raise VerifyError(
+            "V128",
+            "the ledger knows no release of this bundle",
+            "it was never released, or from another ledger",
+        )
+    why = released[-1].withdrawn
+    if why is not None:
+        raise VerifyError("V129", f"this bundle was withdrawn: {why}", "do not use it; ask for its successor")

@@ -25,6 +25,15 @@ HUMAN = release.ReleaseFields(
     lawful_basis="Made-up people",
     contact="data@example.org",
     prohibited_uses=("Re-identification",),
+    approver="A data officer",
+    review_date="2031-01-31",
+    bounds_decided_by={
+        "age": "The registry's manual",
+        "cost": "The price list",
+        "plan": "The brochure",
+        "ill": "The manual",
+    },
+    publication=release.Publication("The Institute", "Nonprofit", "Utopia", "2030-01-31", "CC0-1.0"),
 )
 SCHEMA = {
     "person": {"type": "id", "format": "P-####"},

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from release_parts import Parts
+from release_parts import HUMAN, Parts
 
 from dpsynth import release
 from dpsynth.release import writer
@@ -73,10 +73,11 @@ def texts(public: Path, paid: re.Pattern[str]) -> Iterator[tuple[str, str]]:
 
 
 def paid_for(bundle: release.Bundle) -> re.Pattern[str]:
-    """The noisy number of rows: it may lie near the true one, or even hit it."""
+    """The noisy number of rows: it may lie near the true one, or even hit it. And the days that a person stated."""
     report = json.loads((bundle.public / "report.json").read_bytes())
     total = report["generator"]["noisy_rows_used"]
-    return re.compile(rf"{total}|{render.whole(total)}|{report['consistency']['noisy_total']}")
+    stated = f"{HUMAN.review_date}|{HUMAN.publication.date}" if HUMAN.publication else HUMAN.review_date
+    return re.compile(rf"{total}|{render.whole(total)}|{report['consistency']['noisy_total']}|{stated}")
 
 
 def found(public: Path, parts: Parts, bundle: release.Bundle) -> list[str]:
@@ -151,6 +152,7 @@ def test_public_reports_know_only_what_is_public(bundle: release.Bundle) -> None
         "curve",
         "ledger",
         "audits",
+        "published_figures",
         "tool",
         "charges",
         "trade_off",

@@ -119,6 +119,13 @@ def test_what_was_noised_by_a_seed_or_paid_from_memory_is_never_released(parts: 
 def test_human_fields_come_from_a_mapping_and_are_never_invented() -> None:
     fields = ReleaseFields.from_json({"purpose": "x", "title": None, "prohibited_uses": ["a", "b"]})
     assert fields.prohibited_uses == ("a", "b")
-    assert fields.missing == ["recipient", "lawful_basis", "contact"]
+    wanted = ["recipient", "lawful_basis", "contact", "approver", "review_date", "bounds_decided_by"]
+    assert fields.missing == wanted
+    assert ReleaseFields(review_date="soon").missing[-1] == "review_date"
+    assert HUMAN.undecided([*parts_columns(), "new"]) == ["new"]
     assert HUMAN.missing == []
     assert ReleaseFields.from_json(HUMAN.as_json()) == HUMAN
+
+
+def parts_columns() -> list[str]:
+    return ["age", "cost", "plan", "ill"]

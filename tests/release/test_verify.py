@@ -33,7 +33,7 @@ def fails(path: Path, code: str = "V", match: str | None = None) -> VerifyError:
 
 def test_an_untouched_bundle_is_intact(bundle: release.Bundle, parts: Parts) -> None:
     found = release.verify(bundle)
-    assert found.words.startswith("intact, signer unknown")
+    assert found.words.startswith("intact, not signed")
     assert (found.rows, found.unit, found.internal, found.ledger) == (2000, "person", True, False)
     assert found.epsilon == pytest.approx(parts.model.receipt.certificate.epsilon)
     assert json.dumps(found.as_json())
@@ -159,7 +159,7 @@ def test_a_manifest_cannot_name_anything_outside(copy: Path, path: object) -> No
         lambda f: f.pop("files"),
         lambda f: f.update(files={}),
         lambda f: f.update(more=1),
-        lambda f: f.update(format="dpsynth-manifest/2"),
+        lambda f: f.update(format="dpsynth-manifest/1"),
         lambda f: f.update(tool={"name": 1}),
         lambda f: f.update(visibility="secret"),
         lambda f: f["files"][0].update(bytes=-1),
@@ -313,6 +313,10 @@ def test_a_schema_with_other_bounds_or_origins_is_refused(copy: Path) -> None:
 def test_the_ledger_must_contain_the_head(
     bundle: release.Bundle, parts: Parts, tmp_path: Path, copy: Path, edit: Edit
 ) -> None:
+    with pytest.raises(VerifyError, match="knows no release of this bundle"):
+        release.verify(bundle, ledger=parts.ledger)
+    with Ledger.load(parts.ledger) as account:
+        account.record_release(parts.model.id, bundle.bundle_id)
     assert release.verify(bundle, ledger=parts.ledger).ledger
     other = tmp_path / "other.ledger"
     with Ledger.open(other, dataset="people", promise=Budget(3.0, 1e-6), unit=Unit("person", "person", 2)):

@@ -13,10 +13,23 @@ from release_parts import HUMAN, Parts
 
 from dpsynth import release
 from dpsynth.errors import AuditError, CapacityError, UsageError
-from dpsynth.release import writer
+from dpsynth.release import staging, writer
 from dpsynth.table import read_table
 
-PUBLIC = ["data.csv", "manifest.json", "privacy.json", "report.html", "report.json", "schema.yaml"]
+PUBLIC = [
+    "checklist.md",
+    "croissant.json",
+    "data.csv",
+    "manifest.json",
+    "measurements.json",
+    "model_card.md",
+    "privacy.json",
+    "registry.yaml",
+    "report.html",
+    "report.json",
+    "schema.yaml",
+    "sign_here.md",
+]
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -111,7 +124,7 @@ def test_a_failure_at_any_step_leaves_nothing(
     def fail(*_: object, **__: object) -> None:
         raise failure
 
-    monkeypatch.setattr(writer, step, fail)
+    monkeypatch.setattr(staging if "sync" in step else writer, step, fail)
     with pytest.raises(type(failure)):
         parts.write(tmp_path / "new" / "deep" / "out")
     if step != "sync_folder":  # it is called last, when the bundle is already whole
