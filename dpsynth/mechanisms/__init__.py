@@ -2,10 +2,21 @@
 
 from collections.abc import Mapping
 
+from dpsynth.mechanisms.aim import Aim
 from dpsynth.mechanisms.base import MAX_CELLS, Fit, Found, Mechanism, Task
 from dpsynth.mechanisms.independent import Independent
 from dpsynth.mechanisms.mst import Mst
+from dpsynth.mechanisms.tree import CliqueTree
+from dpsynth.mechanisms.privbayes import PrivBayes
 
-METHODS: Mapping[str, Mechanism] = {mechanism.name: mechanism for mechanism in (Independent(), Mst())}
+METHODS: Mapping[str, Mechanism] = {
+    mechanism.name: mechanism
+    for mechanism in (
+        Independent(),
+        Mst(),
+        PrivBayes(),
+        Aim(),
+    )
+}
 
 __all__ = ["MAX_CELLS", "METHODS", "Fit", "Found", "Mechanism", "Task"]

@@ -71,7 +71,8 @@ def fit(
 
     Post-processing: reads released values only. `zeros` marks cells that cannot be (structural zeros), one
     boolean table per clique; they get probability 0 exactly. `start` is an earlier model whose potentials
-    are used as far as its cliques lie inside the new ones (not at all when its cells are merged otherwise).
+    are used as far as its cliques lie inside the new ones (not at all when its cells are merged otherwise); cells that
+    are merged there stay merged.
 
     Where measurements are of merged cells the descent is over those, and the model is a `MergedModel`; otherwise it is
     a `GraphicalModel`.
@@ -94,7 +95,8 @@ def fit_with_report(
     progress: Progress | None = None,
 ) -> tuple[Model, Fitted]:
     """As `fit`, with how the descent ended."""
-    merges = merges_of(measurements)
+    kept = start.merges if isinstance(start, MergedModel) else {}
+    merges = {**kept, **merges_of(measurements)}
     if not merges:
         begin = start if isinstance(start, GraphicalModel) else None
         targets = combine(domain, measurements)

@@ -26,6 +26,14 @@ class Round:
     choice: Cost
     counts: Cost
 
+    @property
+    def rho(self) -> float:
+        return self.choice.rho + self.counts.rho
+
+    def times(self, factor: float) -> Round:
+        """The same shares of a larger or smaller cost."""
+        return Round(Cost(self.choice.rho * factor), Cost(self.counts.rho * factor))
+
     def event(self, rows_per_unit: int) -> Composed:
         """The choice, then one marginal: what is charged."""
         choice = sensitivity.select_event(self.choice)
@@ -62,11 +70,10 @@ def spending(mu_squared: float, choice_share: float, rows_per_unit: int) -> Roun
     With less noise than `smallest_noise` there is no price: then that one.
     """
     largest = smallest_noise(rows_per_unit, choice_share)
-    most = largest.choice.rho + largest.counts.rho
-    rho = min(mu_squared / 2, most)
+    rho = min(mu_squared / 2, largest.rho)
     while True:
         found = round_of(Cost(rho), choice_share)
         price = found.price(rows_per_unit)
-        if price <= mu_squared and (rho >= most or price >= mu_squared * (1 - CLOSE)):
+        if price <= mu_squared and (rho >= largest.rho or price >= mu_squared * (1 - CLOSE)):
             return found
-        rho = min(rho * mu_squared / price * (1 - CLOSE / 3), most)
+        rho = min(rho * mu_squared / price * (1 - CLOSE / 3), largest.rho)
