@@ -6,14 +6,15 @@ from dpsynth.mechanisms.aim import Aim
 from dpsynth.mechanisms.base import MAX_CELLS, Fit, Found, Mechanism, Task
 from dpsynth.mechanisms.independent import Independent
 from dpsynth.mechanisms.mst import Mst
-from dpsynth.mechanisms.tree import CliqueTree
 from dpsynth.mechanisms.privbayes import PrivBayes
+from dpsynth.mechanisms.tree import CliqueTree
 
 METHODS: Mapping[str, Mechanism] = {
     mechanism.name: mechanism
     for mechanism in (
         Independent(),
         Mst(),
+        CliqueTree(),
         PrivBayes(),
         Aim(),
     )

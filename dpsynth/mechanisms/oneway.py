@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from dpsynth.budget import Cost
 from dpsynth.domain import Clique, Domain
 from dpsynth.measurement import Measurement
@@ -11,6 +13,9 @@ from dpsynth.privacy.events import Charge
 
 PURPOSE = "one-way marginals"
 
+LEAST, MOST, AT_ONE, POWER = 0.08, 0.5, 0.1, 0.163
+"""Limits of `share`, its value at rho 1 for a row, and how it falls with rho."""
+
 
 def weights(domain: Domain) -> list[float]:
     """Shares of rho in proportion to cells^(2/3).
@@ -19,6 +24,14 @@ def weights(domain: Domain) -> list[float]:
     of errors is least when each rho is proportional to cells^(2/3).
     """
     return [size ** (2 / 3) for size in domain.sizes]
+
+
+def share(cost: Cost, rows_per_unit: int) -> float:
+    """The part of the whole cost that one-way marginals should get: a tenth where there is plenty, up to a half.
+
+    A straight line in logarithms through what was best at epsilon 0.1, 1 and 10 (.4, .2, .1).
+    """
+    return min(MOST, max(LEAST, AT_ONE * math.pow(cost.rho / rows_per_unit**2, -POWER)))
 
 
 def charge(domain: Domain, cost: Cost, rows_per_unit: int) -> Charge:

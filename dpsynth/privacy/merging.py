@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dpsynth.domain import Clique, Domain
 from dpsynth.measurement import Merges
 
-Table = TypeVar("Table", NDArray[np.int64], NDArray[np.float64])
+Number = TypeVar("Number", np.int64, np.float64)
 
 __all__ = ["Merges", "merge_counts", "merged_domain"]
 
@@ -28,13 +28,14 @@ def merged_domain(domain: Domain, merges: Merges) -> Domain:
     return Domain.from_sizes(sizes)
 
 
-def merge_counts(counts: Table, clique: Clique, merges: Merges) -> Table:
+def merge_counts(counts: NDArray[Number], clique: Clique, merges: Merges) -> NDArray[Number]:
     """The same counts (or expected ones) on merged cells: each is the sum of the cells that fall together."""
+    axis: int
     for axis, attribute in enumerate(clique):
         if attribute in merges:
             cells = merges[attribute]
             shape = (*counts.shape[:axis], int(cells.max()) + 1, *counts.shape[axis + 1 :])
-            merged: NDArray[Any] = np.zeros(shape, dtype=counts.dtype)
+            merged: NDArray[Number] = np.zeros(shape, dtype=counts.dtype)
             np.add.at(np.moveaxis(merged, axis, 0), cells, np.moveaxis(counts, axis, 0))
             counts = merged
     return counts
