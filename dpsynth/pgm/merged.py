@@ -6,7 +6,7 @@ independent of everything else: ``p(x) = p(merged x) * product over merged attri
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from dpsynth.domain import Clique, Domain
 from dpsynth.measurement import Measurement, Merges
 from dpsynth.pgm.graphical import GraphicalModel
-from dpsynth.pgm.sampling import Codes, systematic
+from dpsynth.pgm.sampling import deal
 from dpsynth.privacy.merging import merged_domain
-from dpsynth.records import Records, code_dtype
+from dpsynth.records import Records, joined
 
 Floats = NDArray[np.float64]
 
@@ -65,6 +65,10 @@ class MergedModel:
         """`marginal` of each."""
         return {c: self._expanded(table, c) for c, table in self.inside.marginals(cliques).items()}
 
+    def approximate(self, cliques: Iterable[Clique]) -> dict[Clique, Floats]:
+        """As `GraphicalModel.approximate`."""
+        return {c: self._expanded(table, c) for c, table in self.inside.approximate(cliques).items()}
+
     def _expanded(self, table: Floats, clique: Clique) -> Floats:
         for axis, attribute in enumerate(clique):
             if attribute in self.merges:
@@ -83,13 +87,29 @@ class MergedModel:
 
     def sample(self, n: int, rng: np.random.Generator) -> Records:
         """`n` records in random order, rounded systematically inside merged cells too."""
-        return self.expanded(self.inside.sample(n, rng), rng)
+        return joined(list(self.sample_batches(n, rng)))
+
+    def sample_batches(self, n: int, rng: np.random.Generator) -> Iterator[Records]:
+        """The records of `sample`, as `GraphicalModel.sample_batches` makes them."""
+        return (self.expanded(batch, rng) for batch in self.inside.sample_batches(n, rng))
+
+    def conditioned(self, weights: Mapping[str, Floats]) -> MergedModel:
+        """The distribution given evidence about the original cells, as `GraphicalModel.conditioned`."""
+        inside, shares = dict(weights), dict(self.shares)
+        for attribute in set(weights) & set(self.merges):
+            cells, kept = self.merges[attribute], self.shares[attribute] * weights[attribute]
+            whole = np.bincount(cells, kept)
+            inside[attribute] = np.minimum(whole, 1.0)
+            possible = whole[cells] > 0
+            shares[attribute] = np.divide(kept, whole[cells], out=shares[attribute].copy(), where=possible)
+        return MergedModel(self.domain, self.inside.conditioned(inside), self.merges, shares)
 
     def expanded(self, records: Records, rng: np.random.Generator) -> Records:
         """Records over merged cells as records over the original ones."""
         columns = dict(zip(records.domain.attributes, records.columns, strict=True))
         for attribute, cells in self.merges.items():
-            columns[attribute] = _dealt(columns[attribute], cells, self.shares[attribute], rng)
+            inside = (np.arange(int(cells.max()) + 1)[:, None] == cells) * self.shares[attribute]
+            columns[attribute] = deal(columns[attribute], inside, rng)
         return Records(self.domain, tuple(columns[a] for a in self.domain.attributes))
 
     def state(self) -> tuple[dict[str, Any], dict[str, Floats]]:
@@ -169,18 +189,3 @@ def _shares(counts: Floats, variance: float, cells: NDArray[np.integer[Any]]) ->
         pulled = np.maximum(found.mean() + kept * (found - found.mean()), 0.0)
         shares[inside] = pulled / pulled.sum() if pulled.sum() > 0 else 1.0 / size
     return shares
-
-
-def _dealt(column: Codes, cells: NDArray[np.integer[Any]], shares: Floats, rng: np.random.Generator) -> Codes:
-    """An original cell for each row's merged one: counts rounded systematically, dealt out at random."""
-    dealt = np.empty(len(column), dtype=code_dtype(len(cells)))
-    order = rng.permutation(len(column))
-    order = order[np.argsort(column[order], kind="stable")]
-    sizes = np.bincount(column, minlength=int(cells.max()) + 1)
-    start = 0
-    for group, rows in enumerate(sizes.tolist()):
-        members = np.flatnonzero(cells == group).astype(dealt.dtype)
-        counts = systematic(shares[members][None, :], np.array([rows]), rng)[0]
-        dealt[order[start : start + rows]] = np.repeat(members, counts)
-        start += rows
-    return dealt
