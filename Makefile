@@ -1,12 +1,16 @@
 # make demo   sets everything up and runs the main job on a bundled real table
 # make test   sets everything up and passes the tests
+# make test-browser  opens both reports in a real browser (needs chromium, and says so)
 # make check  format, lint and strict types
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test check format clean
+SHOTS ?= build/shots
+BROWSER ?= 1
+
+.PHONY: setup demo test test-browser check format clean
 
 setup: $(STAMP)
 
@@ -21,6 +25,11 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# BROWSER=/path/to/chromium names one that is not on the path; screenshots and printed pages go to SHOTS.
+test-browser: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,browser]'
+	DPSYNTH_BROWSER=$(BROWSER) DPSYNTH_SHOTS=$(SHOTS) $(BIN)/python -m pytest tests/browser
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -114,7 +114,7 @@ def evaluate(
     comparison = _comparison(records, tables, ordered, rng)
     held = len(holdout) > 0
     associating, rarities = Associating(ordered, held), Rarities(held)
-    grouping = Grouping({name: encoding.labels(name) for name in grouped}, (len(synthetic), len(train)))
+    grouping = Grouping({name: encoding.labels(name) for name in grouped}, (len(train), len(synthetic)))
     compared = _marginals(comparison, (associating, rarities, grouping), rng, progress)
     pairs = next((m for m in compared if m.ways == 2), None)
     progress("learning", 0.0)

@@ -59,7 +59,7 @@ def real() -> tuple[Table, Table]:
 
 @pytest.fixture(scope="module")
 def fine(real: tuple[Table, Table]) -> Evaluation:
-    return evaluate(table(5000, 3), *real, SCHEMA, target="ill", groups=["sex"], rng=np.random.default_rng(4))
+    return evaluate(table(4500, 3), *real, SCHEMA, target="ill", groups=["sex"], rng=np.random.default_rng(4))
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +119,8 @@ def test_a_faithful_table_is_as_good_as_real_rows(fine: Evaluation) -> None:
     assert fine.discriminator.auc.value < 0.56
     (groups,) = fine.subgroups
     assert all(g.error.value < 3 * g.redrawn.high for g in groups.groups)
+    assert sum(g.train_rows for g in groups.groups) == fine.sizes.train
+    assert sum(g.synthetic_rows for g in groups.groups) == fine.sizes.synthetic
 
 
 def test_planted_faults_are_seen_and_named_first(fine: Evaluation, poor: Evaluation) -> None:
