@@ -12,10 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from attacks.knowledge import Holds, ThreatModel, Wants
-from attacks.threat import Candidates, Floats, Hashes, View
+from attacks.threat import Candidates, Floats, Hashes, Mask, Rows, View
 
 _DESCRIPTIONS = 24  # sets of columns
 _FEWEST, _MOST = 2, 6  # columns in one
+Description = tuple[tuple[int, ...], Mask]
+"""Columns, and which candidate rows agree on them with no row of another unit."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,21 @@ class SinglingOut:
         return ThreatModel((Holds.SYNTHETIC, Holds.SCHEMA), Wants.SINGLING_OUT, how)
 
     def __call__(self, view: View, rng: np.random.Generator) -> Floats:
-        real, synthetic = view.candidates.rows, view.synthetic
-        pair = [rows.cell_hashes if self.several else rows.hashes for rows in (real, synthetic)]
-        scores = np.zeros(view.candidates.units)
-        for columns in self._sets(pair[0].shape[1], rng):
-            scores += _singled_out(view.candidates, *(_key(hashes, columns) for hashes in pair))
+        candidates = view.candidates
+        real, synthetic = self._hashes(candidates.rows), self._hashes(view.synthetic)
+        scores = np.zeros(candidates.units)
+        for columns, alone in candidates.once(self.name, lambda: self._described(candidates, rng)):
+            scores += _singled_out(candidates, _key(real, columns), alone, _key(synthetic, columns))
         return scores
+
+    def _described(self, candidates: Candidates, rng: np.random.Generator) -> list[Description]:
+        """What does not depend on the synthetic rows, computed once for all controls."""
+        hashes = self._hashes(candidates.rows)
+        sets = self._sets(hashes.shape[1], rng)
+        return [(columns, _alone(candidates, _key(hashes, columns))) for columns in sets]
+
+    def _hashes(self, rows: Rows) -> Hashes:
+        return rows.cell_hashes if self.several else rows.hashes
 
     def _sets(self, width: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
         if not self.several:
@@ -60,16 +71,15 @@ def _key(hashes: Hashes, columns: tuple[int, ...]) -> Hashes:
     return np.asarray(np.bitwise_xor.reduce(hashes[:, columns], axis=1), np.uint64)
 
 
-def _singled_out(candidates: Candidates, real: Hashes, synthetic: Hashes) -> Floats:
+def _singled_out(candidates: Candidates, real: Hashes, alone: Mask, synthetic: Hashes) -> Floats:
     """Per unit: how surprising it is that this set of columns singles it out; 0 where it does not."""
-    alone = _alone(candidates, real)
     values, counts = np.unique(synthetic, return_counts=True)
     met = alone & np.isin(real, values[counts == 1])
     chance = (met.sum() + 0.5) / (alone.sum() + 1.0)
     return candidates.best(np.where(met, -np.log(chance), 0.0))
 
 
-def _alone(candidates: Candidates, keys: Hashes) -> np.ndarray:
+def _alone(candidates: Candidates, keys: Hashes) -> Mask:
     """Rows whose key no row of another unit has."""
     order = np.argsort(keys, kind="stable")
     start = np.flatnonzero(np.diff(keys[order], prepend=keys[order][:1] ^ np.uint64(1)) != 0)

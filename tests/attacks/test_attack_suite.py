@@ -269,7 +269,15 @@ def test_the_result_is_a_value_that_prints_and_converts(files: Make) -> None:
     assert len(again["attacks"]) == len(result.attacks)
     assert "scores" not in again["attacks"][0]
     text = str(result)
-    assert all(attack.label in text for attack in result.attacks)
+    assert all(attack.name in text for attack in result.attacks)
+    assert "most isolated 5 %" in text
+    table = result.to_frame()
+    assert len(table) == len(result.attacks)
+    assert table["auc_allowed"].notna().all()
+    assert table["tpr_at_0.01"].notna().any()
+    assert (table["tpr_at_0.001"].isna()).all()  # 1,200 controls cannot carry it
+    assert (table["tpr_at_0.01_allowed"] > 0.01).all()
+    assert set(table["wants"]) >= {"membership", "singling out"}
     assert text.startswith(result.verdict)
     scores = result.scores()
     assert scores["member"].sum() == 1500
