@@ -159,9 +159,20 @@ def _unprotected(privacy: Mapping[str, Any]) -> list[str]:
 
 
 def _charges(privacy: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Charges that say the same are one line, with how often and their common share."""
+    shares: dict[tuple[str, str, str], list[float]] = {}
+    for charge in privacy["charges"]:
+        shares.setdefault((charge["purpose"], charge["mechanism"], charge["noise"]), []).append(
+            charge["share"]
+        )
     return [
-        (charge["purpose"], charge["mechanism"], charge["noise"], percent(charge["share"]))
-        for charge in privacy["charges"][:SOME]
+        (
+            purpose if len(found) == 1 else f"{purpose} ({len(found)} times)",
+            mechanism,
+            noise,
+            percent(sum(found)),
+        )
+        for (purpose, mechanism, noise), found in list(shares.items())[:SOME]
     ]
 
 

@@ -189,7 +189,9 @@ def iso27559(material: Material) -> list[Point]:
             "8.2 Adversarial testing",
             f"{attacks} kinds of attack ran on the released rows and the gate let them pass; rates stay with the owner",
         ),
-        _evidence("8.3 Mitigation", "no row is a real row: all are drawn from a model of noisy counts"),
+        _evidence(
+            "8.3 Mitigation", "no row is taken from the source: all are drawn from a model of noisy counts"
+        ),
         _evidence(
             "9.2 Roles", f"approved by {human['approver']}; contact: {human['contact']}; rules: {policy}"
         ),

@@ -14,11 +14,15 @@ _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 def text(value: object) -> str:
     """One line that renders as exactly these characters: no markup, no link, no list; hidden ones spelt out."""
+    return _LIST.sub(r"\1\\\2", inline(value))
+
+
+def inline(value: object) -> str:
+    """The same for the middle of a line, where no list begins."""
     line = " ".join(str(value).split())
     spelt = "".join(f"⟨U+{ord(c):04X}⟩" if unicodedata.category(c) in _HIDDEN else c for c in line)
     safe = _SPECIAL.sub(r"\\\1", spelt)
-    safe = _ADDRESS.sub(lambda found: "\\" + found.group(), safe)
-    return _LIST.sub(r"\1\\\2", safe)
+    return _ADDRESS.sub(lambda found: "\\" + found.group(), safe)
 
 
 def bullets(lines: Iterable[object]) -> list[str]:
@@ -41,4 +45,4 @@ def page(parts: Iterable[str | Sequence[str]]) -> bytes:
 
 
 def _row(cells: Sequence[object]) -> str:
-    return "| " + " | ".join(text(cell) for cell in cells) + " |"
+    return "| " + " | ".join(inline(cell) for cell in cells) + " |"
