@@ -176,10 +176,8 @@ def _grown(
 def _chosen(
     domain: Domain, task: Task, tree: bags.JunctionTree, errors: Mapping[Clique, float], cost: Cost
 ) -> dict[Clique, float]:
-    """Two- and three-way marginals inside the bags, and each one's share in rho."""
+    """Two- and three-way marginals inside the bags, and each one's share in rho; one-way ones where there are none."""
     candidates = [c for ways in (2, 3) for c in bags.inside(tree.bags, ways) if task.workload.weight(c) > 0]
-    if not candidates:
-        return {}
     weights = np.array([task.workload.weight(c) for c in candidates])
     cells = np.array([domain.size(c) for c in candidates], dtype=np.float64)
     gains = weights * [max(errors[pair] for pair in itertools.combinations(c, 2)) for c in candidates]
@@ -188,17 +186,17 @@ def _chosen(
     order = order[np.cumsum(cells[order]) <= task.max_cells / len(STAGES)]
     noise = NOISE_HEEDED * task.rows_per_unit / math.sqrt(2 * cost.rho)
     values = np.cumsum(gains[order]) - noise * np.cumsum(prices[order]) ** 1.5
-    return (
-        {candidates[i]: float(prices[i]) for i in order[: int(np.argmax(values)) + 1]} if len(order) else {}
-    )
+    if not len(order):
+        return dict(zip([(a,) for a in domain.attributes], oneway.weights(domain), strict=True))
+    return {candidates[i]: float(prices[i]) for i in order[: int(np.argmax(values)) + 1]}
 
 
 def _measured(door: Curator, shares: Mapping[Clique, float]) -> list[Measurement]:
     """All of them at once, for all that the grant holds."""
-    if not shares:
-        return []
     costs = fitting_costs(door.remaining, door.rows_per_unit, list(shares.values()))
-    return door.measure(list(shares), Cost(math.fsum(costs)), MARGINALS, costs)
+    cliques = [clique for clique, parts in zip(shares, costs, strict=True) for _ in parts]
+    flat = [part for parts in costs for part in parts]
+    return door.measure(cliques, Cost(math.fsum(flat)), MARGINALS, flat)
 
 
 def _pairs(domain: Domain) -> list[Clique]:
