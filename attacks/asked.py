@@ -6,14 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from attacks.disclosure import InferByLearning, InferByNearest, Linkability, SinglingOut
+from attacks.membership.classifier import Classifier
+from attacks.membership.density import DensityRatio, MonteCarlo
 from attacks.membership.joins import Join
 from attacks.membership.marginals import MarginalRatio, ThreeWayRatio
 from attacks.reidentification.nearest import CloserThanPeople, ClosestRecord
+from attacks.reidentification.origin import Origin
 from attacks.threat import Attack, View
 from dpsynth.errors import AuditError
 
 DEFAULT = "default"
 """Stands for the default set in a list of attacks."""
+
+EXTENDED = "extended"
+"""Stands for the default set and the published attacks that it replaces: they find no more, but some ask for them."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,7 @@ def _membership(view: View) -> list[Attack]:
     chosen: list[Attack] = [
         Join("exact cells", f"{rows} in all the target's cells"),
         MarginalRatio(),
+        Origin(),
         ClosestRecord(),
         CloserThanPeople(),
         Join("all cells but one", f"{rows} in all the target's cells but one", mismatches=1),
@@ -81,10 +88,13 @@ def resolved(attacks: Sequence[Attack | str] | None, view: View, asked: Asked) -
     """The attacks to run: None and "default" stand for the default set. AuditError A107 when two share a name."""
     listed: list[Attack] = []
     for attack in [DEFAULT] if attacks is None else attacks:
-        if attack == DEFAULT:
+        if attack in (DEFAULT, EXTENDED):
             listed += default_attacks(view, asked)
+            listed += [DensityRatio(), MonteCarlo(), Classifier()] if attack == EXTENDED else []
         elif isinstance(attack, str):
-            raise AuditError("A110", f"there is no attack {attack!r}", "give attack objects, or 'default'")
+            raise AuditError(
+                "A110", f"there is no attack {attack!r}", "give attack objects, 'default' or 'extended'"
+            )
         else:
             listed.append(attack)
     if not listed or len({attack.name for attack in listed}) < len(listed):

@@ -16,6 +16,7 @@ from numba import njit
 
 from attacks.sizes import BLOCK, MISMATCH
 
+_NEGLIGIBLE = 14.0  # log odds: below one in a million
 _BEST_FIRST = 8  # blocks taken in order of their bounds; the rest in order of the table
 
 
@@ -186,6 +187,30 @@ def search(
             bounds[b] = farthest
             if _scan(targets[i], columns[:, start:stop], ordered, weights, acc, out[i, k - 1]):
                 _keep(acc, order[start:stop], first[i], last[i], out[i], rows[i])
+
+
+@njit(nogil=True, cache=True)
+def posterior_votes(rows: Any, columns: Any, tables: Any, votes: Any) -> float:
+    """Adds each row's posterior over the candidates (columns, n) to `votes` (n,); the mean log evidence."""
+    n = columns.shape[1]
+    acc = np.empty(n, np.float32)
+    evidence = 0.0
+    for i in range(len(rows)):
+        acc[:] = 0
+        for c in range(len(columns)):
+            table, column = tables[c, rows[i, c]], columns[c]
+            for j in range(n):
+                acc[j] += table[column[j]]
+        top = acc.max()
+        total = 0.0
+        for j in range(n):
+            below = acc[j] - top
+            acc[j] = np.exp(below) if below > -_NEGLIGIBLE else 0.0
+            total += acc[j]
+        evidence += top + np.log(total / n)
+        for j in range(n):
+            votes[j] += acc[j] / total
+    return float(evidence / len(rows))
 
 
 @njit(nogil=True, cache=True)

@@ -150,6 +150,25 @@ def _in_threads(work: Callable[[slice], None], rows: int, size: int) -> None:
         list(pool.map(work, [slice(0, half), slice(half, rows)]))
 
 
+def posterior_votes(
+    rows: Bytes, candidates: Bytes, log_ratios: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], float]:
+    """Each row's posterior over the candidates, summed over the rows, and the rows' mean log evidence.
+
+    `rows` (r, columns) and `candidates` (n, columns) hold uint8 codes, r and n above 0; ``log_ratios[c, a, b]``:
+    log of P[a row has code a, made from a candidate with code b] / P[it has code a]. Shape of the sum: (n,).
+    """
+    width = candidates.shape[1]
+    if not len(rows) or not len(candidates) or log_ratios.shape != (width, 256, 256):
+        raise ValueError("needs rows, candidates and one table of 256 x 256 per column")
+    from attacks import compiled
+
+    wanted = np.ascontiguousarray(rows, dtype=np.uint8)
+    columns = np.ascontiguousarray(candidates.T, dtype=np.uint8)
+    votes = np.zeros(len(candidates))
+    return votes, float(compiled.posterior_votes(wanted, columns, log_ratios, votes))
+
+
 def permuted_sums(
     weights: NDArray[np.int64], level: NDArray[np.uint8], levels: int, chosen: int, draws: int, seed: int
 ) -> NDArray[np.int64]:
