@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import attacks
+from attacks.drawing import drawings
 from dpsynth import evaluation
 from dpsynth.errors import AuditError, UsageError
 from dpsynth.model import FittedModel
@@ -185,7 +186,8 @@ def audit_rows(
         rng=np.random.default_rng(),
         progress=lambda _, done: progress("evaluating", done),
     )
-    return Audit(model.id, rows, suite.as_json(), found.as_json()), suite, found
+    attacked = {**suite.as_json(), "drawings": drawings(suite)}
+    return Audit(model.id, rows, attacked, found.as_json()), suite, found
 
 
 def require_releasable(ledger: Ledger, model: FittedModel, synthetic: Table, audit: Audit) -> int:

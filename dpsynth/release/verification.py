@@ -313,7 +313,7 @@ def _described(folder: Path, schema: Schema, records: Records) -> Json:
     """What a report says of rows and released measurements, computed from both."""
     released = measured.from_bytes(read_small(folder / measured.NAME), schema.domain)
     try:
-        found = consistency(records, released, schema.domain)
+        found = consistency(records, released, schema.domain, Encoding(schema))
     except ValueError:
         raise VerifyError(
             "V117", f"{measured.NAME} has nothing to compare the rows with", "rely on neither"

@@ -110,7 +110,8 @@ def _write_public(
     folder.mkdir(mode=0o755)
     data_file = f"data.{form}"
     write_table(synthetic.to_frame(), folder / data_file, model.schema)
-    found = consistency(Encoding(model.schema).encode(synthetic), model.measurements, model.domain)
+    encoding = Encoding(model.schema)
+    found = consistency(encoding.encode(synthetic), model.measurements, model.domain, encoding)
     privacy = privacy_json(
         model.receipt, model.schema, audit, method=model.method, model_id=model.id, said=said
     )
