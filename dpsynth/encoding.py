@@ -105,8 +105,8 @@ class Encoding:
         if isinstance(column, CategoryColumn | BooleanColumn):
             nothing = np.full(self.domain[attribute], np.nan)
             return nothing, nothing.copy()
-        low, high, scale = _extent(column)
-        after = np.append(_special(column), [np.nan] * column.missing)
+        low, high, scale = extent(column)
+        after = np.append(special_values(column), [np.nan] * column.missing)
         return np.append(low / scale, after), np.append(high / scale, after)
 
 
@@ -135,12 +135,12 @@ def _encode(column: Modelled, values: NDArray[Any]) -> NDArray[Any]:
             return values
 
 
-def _special(column: IntegerColumn | MomentColumn | NumberColumn) -> Floats:
+def special_values(column: IntegerColumn | MomentColumn | NumberColumn) -> Floats:
     """Values with a cell of their own, which come after those of the grid."""
     return np.array(() if isinstance(column, MomentColumn) else column.special, dtype=np.float64)
 
 
-def _extent(
+def extent(
     column: IntegerColumn | MomentColumn | NumberColumn,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
     """First and last step of each cell, and steps per unit."""
@@ -155,11 +155,11 @@ def _extent(
 def _decode(column: Modelled, cells: NDArray[np.int64], rng: np.random.Generator) -> NDArray[Any]:
     match column:
         case IntegerColumn() | MomentColumn() | NumberColumn():
-            low, high, scale = _extent(column)
-            special = _special(column)
+            low, high, scale = extent(column)
+            special = special_values(column)
             coded = cells >= len(low)
             grid = np.where(coded, 0, cells)
-            steps = _spread(column, low[grid], high[grid], rng)
+            steps = spread(column, low[grid], high[grid], rng)
             # one correctly rounded division: the double that the decimal text reads as
             values = steps / scale if isinstance(column, NumberColumn) else steps
             values[coded] = special[cells[coded] - len(low)]
@@ -170,12 +170,12 @@ def _decode(column: Modelled, cells: NDArray[np.int64], rng: np.random.Generator
             return cells.astype(np.uint8)
 
 
-def _is_log(column: IntegerColumn | MomentColumn | NumberColumn, low: NDArray[np.int64]) -> NDArray[np.bool_]:
+def is_log(column: IntegerColumn | MomentColumn | NumberColumn, low: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Cells whose values are spread on a logarithmic scale."""
     return (low > 0) & (not isinstance(column, MomentColumn) and column.spread == "log")
 
 
-def _spread(
+def spread(
     column: IntegerColumn | MomentColumn | NumberColumn,
     low: NDArray[np.int64],
     high: NDArray[np.int64],
@@ -183,16 +183,16 @@ def _spread(
 ) -> NDArray[np.int64]:
     """A step between `low` and `high` for each, both included, and none that has a cell of its own."""
     steps: NDArray[np.int64] = rng.integers(low, high, endpoint=True)
-    chosen = _is_log(column, low)
+    chosen = is_log(column, low)
     if chosen.any():
         a, b = low[chosen], high[chosen]
         position = rng.random(len(a))
         logarithmic = np.floor(a * ((b + 1.0) / a) ** position).astype(np.int64)
         steps[chosen] = np.clip(logarithmic, a, b)
-    return _beside(_special_steps(column), steps, low, high, rng)
+    return _beside(special_steps(column), steps, low, high, rng)
 
 
-def _special_steps(column: IntegerColumn | MomentColumn | NumberColumn) -> list[int]:
+def special_steps(column: IntegerColumn | MomentColumn | NumberColumn) -> list[int]:
     match column:
         case IntegerColumn():
             return sorted(column.special)
@@ -234,15 +234,15 @@ def _labels(column: Modelled) -> list[str]:
         case BooleanColumn():
             return list(column.texts)
         case IntegerColumn():
-            low, high, _ = _extent(column)
+            low, high, _ = extent(column)
             spans = [_span(str(a), str(b)) for a, b in zip(low.tolist(), high.tolist(), strict=True)]
             return spans + [_code(str(value), spans) for value in column.special]
         case MomentColumn():
-            low, high, _ = _extent(column)
+            low, high, _ = extent(column)
             ends = zip(low.tolist(), high.tolist(), strict=True)
             return [_span(column.label(a), column.label(b)) for a, b in ends]
         case NumberColumn():
-            low, high, scale = _extent(column)
+            low, high, scale = extent(column)
             pairs = zip((low / scale).tolist(), (high / scale).tolist(), strict=True)
             spans = [_span(_number(a, column.digits), _number(b, column.digits)) for a, b in pairs]
             return spans + [_code(f"{value:g}", spans) for value in column.special]
@@ -267,7 +267,7 @@ def _missing_label(texts: list[str]) -> str:
 
 def _meant(column: IntegerColumn | MomentColumn | NumberColumn) -> Floats:
     """Special values as numbers: inside the bounds they are amounts, outside them codes without a size."""
-    special = _special(column)
+    special = special_values(column)
     if isinstance(column, MomentColumn):
         return special
     return np.where((special >= column.min) & (special <= column.max), special, np.nan)
@@ -276,9 +276,9 @@ def _meant(column: IntegerColumn | MomentColumn | NumberColumn) -> Floats:
 def _midpoints(column: Modelled) -> Floats:
     match column:
         case IntegerColumn() | MomentColumn() | NumberColumn():
-            low, high, scale = _extent(column)
+            low, high, scale = extent(column)
             even = (low.astype(np.float64) + high) / 2
-            middle = np.where(_is_log(column, low), _log_mean(low, high), even) / scale
+            middle = np.where(is_log(column, low), _log_mean(low, high), even) / scale
             return np.append(middle, _meant(column))
         case CategoryColumn():
             return (

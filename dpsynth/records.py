@@ -62,6 +62,14 @@ class Records:
         )
 
 
+def joined(parts: Sequence[Records]) -> Records:
+    """The records of all parts, one at least, in their order."""
+    if len(parts) == 1:
+        return parts[0]
+    columns = zip(*(part.columns for part in parts), strict=True)
+    return Records(parts[0].domain, tuple(map(np.concatenate, columns)))
+
+
 def _narrow(column: NDArray[Any], size: int) -> Codes:
     if len(column) and (column.min() < 0 or column.max() >= size):
         raise ValueError("a code lies outside its attribute's domain")

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from example import SECRET
 from typer.testing import CliRunner, Result
@@ -75,6 +76,15 @@ def test_fit_then_sample(project: Path) -> None:
     assert again.read_text() == text
     assert SECRET not in text
     refused(dpsynth("sample", model, "-n", 5, "-o", rows), 2, "U")
+    kind = project.parent / "kind.parquet"
+    asked = ("sample", model, "-n", 40, "-o", kind, "--where")
+    refused(dpsynth(*asked, "age > cost"), 2, "U193")
+    assert not kind.exists()
+    assert dpsynth(*asked, "smoker == 'yes' and age < 30").exit_code == 0
+    found = pd.read_parquet(kind)
+    assert len(found) == 40
+    assert (found["smoker"] == "yes").all()
+    assert (found["age"] < 30).all()
     refused(dpsynth("fit", project, "-o", model), 2, "U")
     assert spent_runs(project) == 1
 

@@ -84,6 +84,37 @@ def test_the_default_size_is_the_released_total(model: FittedModel) -> None:
     assert len(model.sample(0)) == 0
 
 
+def test_batches_are_the_rows_of_the_sample(model: FittedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dpsynth.pgm.sampling.BLOCK", 100)
+    parts = list(model.sample_batches(250, np.random.default_rng(3)))
+    assert [len(part) for part in parts] == [100, 100, 50]
+    frames = pd.concat([part.to_frame() for part in parts], ignore_index=True)
+    pd.testing.assert_frame_equal(frames, model.sample(250, np.random.default_rng(3)))
+    assert frames["person"].is_unique
+
+
+def test_rows_of_a_kind(model: FittedModel) -> None:
+    asked = "smoker == 'yes' and 18 <= age < 35 and plan is not missing"
+    rows = model.sample(2000, np.random.default_rng(4), where=asked)
+    assert len(rows) == 2000
+    assert ((rows["smoker"] == "yes") & rows["age"].between(18, 34) & rows["plan"].notna()).all()
+    everybody = model.sample(200_000, np.random.default_rng(5))
+    kind = everybody[
+        (everybody["smoker"] == "yes") & everybody["age"].between(18, 34) & everybody["plan"].notna()
+    ]
+    expected = len(model.sample(rng=np.random.default_rng(6), where=asked))
+    assert expected == pytest.approx(model.generator.total * len(kind) / 200_000, rel=0.1, abs=2)
+    for plan in "ABC":
+        assert (rows["plan"] == plan).mean() == pytest.approx((kind["plan"] == plan).mean(), abs=0.06)
+
+
+def test_a_kind_of_row_that_there_is_not(model: FittedModel) -> None:
+    for asked, code in [("age < 5 and age > 7", "U153"), ("nobody == 1", "U194"), ("age >", "U191")]:
+        with pytest.raises(UsageError) as caught:
+            model.sample(10, where=asked)
+        assert caught.value.code == f"DPS-{code}"
+
+
 def test_samples_differ_without_a_seed(model: FittedModel) -> None:
     assert not model.sample(200).equals(model.sample(200))
 

@@ -15,7 +15,7 @@ from dpsynth.cli.words import outcome_data, outcome_text
 from dpsynth.errors import UsageError
 from dpsynth.project import Project
 from dpsynth.releasing import terms_of
-from dpsynth.table import write_table
+from dpsynth.table import write_tables
 from dpsynth.unfinished import holdout_file
 
 ProjectFile = Annotated[
@@ -94,18 +94,34 @@ def sample(
             "--rows", "-n", min=0, help="How many; default: the released number.", show_default=False
         ),
     ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            "--where",
+            help="Only such rows: \"income == '>50K' and 30 <= age < 40\".",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", help="Same seed, same rows.", show_default=False)
     ] = None,
 ) -> Answer:
-    """Draw synthetic rows from a model. Costs nothing; the rows are not audited."""
+    """Draw synthetic rows from a model, as many as you like. Costs nothing; the rows are not audited.
+
+    A condition compares columns with values (== != < <= > >=, in, is missing; and, not, and "or" within one column). A
+    column with an odd name stands in `backticks`.
+    """
     if out.exists():
         raise UsageError("U102", f"{out} exists already", "name a new file with -o")
     fitted = synthesis.load(model)
-    table = fitted.sample(rows, np.random.default_rng(seed))
-    write_table(table, out, fitted.schema)
-    data = {"file": str(out), "rows": len(table), "model": fitted.id, "audited": False}
-    return Answer(data, f"{len(table)} synthetic rows: {out} (audited: no)")
+    batches = fitted.sample_batches(rows, np.random.default_rng(seed), where)
+    with screen.progress() as progress:
+        wanted = None if rows is None and where is not None else (rows or fitted.default_rows())
+        drawn = write_tables(
+            batches, out, fitted.schema, lambda done: progress("sampling", done / wanted if wanted else 0.0)
+        )
+    data = {"file": str(out), "rows": drawn, "where": where, "model": fitted.id, "audited": False}
+    return Answer(data, f"{drawn} synthetic rows: {out} (audited: no)")
 
 
 def run(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,19 +12,24 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dpsynth.conditions import parse
 from dpsynth.domain import Domain
 from dpsynth.encoding import Encoding
 from dpsynth.errors import CapacityError, DPSynthError, UsageError, VerifyError
+from dpsynth.evidence import Evidence
 from dpsynth.measurement import Measurement
 from dpsynth.model.files import Stored, content_id, read_model, write_model
-from dpsynth.pgm import GraphicalModel
+from dpsynth.pgm import GraphicalModel, MergedModel
 from dpsynth.privacy.receipt import Receipt
 from dpsynth.records import Records
 from dpsynth.schema import Schema
-from dpsynth.table import Table
+from dpsynth.table import Table, joined
 
 MAX_VALUES = 500_000_000
 """Limit for the values (rows times columns) of one sample."""
+
+LEAST_EXPECTED = 0.01
+"""Rows that a model must expect of a kind before it is sampled."""
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -44,10 +49,20 @@ class Generator(Protocol):
 
     def sample(self, n: int, rng: np.random.Generator) -> Records: ...
 
+    def sample_batches(self, n: int, rng: np.random.Generator) -> Iterator[Records]:
+        """The same records in batches of a size of its own, at least one."""
+        ...
+
+    def conditioned(self, weights: Mapping[str, NDArray[np.float64]]) -> Generator:
+        """Given evidence: the share of each cell, shape (cells,), that may be. ValueError when no record may."""
+        ...
+
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]]]: ...
 
 
-GENERATORS = {GraphicalModel.kind: GraphicalModel}
+GENERATORS: Mapping[str, type[GraphicalModel] | type[MergedModel]] = {
+    kind.kind: kind for kind in (GraphicalModel, MergedModel)
+}
 """How a stored generator comes back: its kind -> the class with `from_state`."""
 
 
@@ -97,20 +112,42 @@ class FittedModel:
 
     def sample_records(self, n: int | None, rng: np.random.Generator) -> Records:
         """`n` encoded records (`default_rows()` without a number)."""
-        rows = self.default_rows() if n is None else n
-        if isinstance(rows, bool) or not isinstance(rows, int | np.integer) or rows < 0:
-            raise UsageError("U150", "the number of rows to sample is no whole number of at least 0")
+        rows = self.default_rows() if n is None else _row_number(n)
         require_rows(rows, len(self.domain))
-        return self.generator.sample(int(rows), rng)
+        return self.generator.sample(rows, rng)
 
-    def sample_table(self, n: int | None = None, rng: np.random.Generator | None = None) -> Table:
-        """As `sample`, with the schema."""
+    def sample_batches(
+        self, n: int | None = None, rng: np.random.Generator | None = None, where: str | None = None
+    ) -> Iterator[Table]:
+        """The rows of `sample` in batches of about a million, made as they are asked for: any number of rows.
+
+        `where` is a condition as `dpsynth.conditions` reads it; all rows meet it, and have the model's distribution
+        given that. Then `n` defaults to the number of such rows that the model expects. Raises UsageError: U191
+        to U195 for a condition that cannot be used, U153 when the model has next to no such rows.
+        """
+        encoding = Encoding(self.schema)
+        evidence = None if where is None else Evidence.of(parse(where), encoding)
+        generator = self.generator if evidence is None else _given(self.generator, evidence)
+        rows = _row_number(max(1, round(generator.total)) if n is None else n)
         source = np.random.default_rng() if rng is None else rng
-        return Encoding(self.schema).decode(self.sample_records(n, source), source)
+        return _decoded(encoding, generator.sample_batches(rows, source), evidence, source)
 
-    def sample(self, n: int | None = None, rng: np.random.Generator | None = None) -> pd.DataFrame:
-        """`n` synthetic rows in the form of the input table; the same `rng` state gives the same rows."""
-        return self.sample_table(n, rng).to_frame()
+    def sample_table(
+        self, n: int | None = None, rng: np.random.Generator | None = None, where: str | None = None
+    ) -> Table:
+        """As `sample`, with the schema."""
+        if n is not None:
+            require_rows(_row_number(n), len(self.domain))
+        return joined(list(self.sample_batches(n, rng, where)))
+
+    def sample(
+        self, n: int | None = None, rng: np.random.Generator | None = None, where: str | None = None
+    ) -> pd.DataFrame:
+        """`n` synthetic rows in the form of the input table; the same `rng` state gives the same rows.
+
+        `where` and its errors are those of `sample_batches`.
+        """
+        return self.sample_table(n, rng, where).to_frame()
 
     def save(self, directory: str | Path) -> None:
         """Write it to a new folder: JSON, YAML and arrays, no code. All or nothing.
@@ -143,8 +180,13 @@ class FittedModel:
             name.removeprefix("generator/"): a for name, a in arrays.items() if name.startswith("generator/")
         }
         generator = GENERATORS[kind].from_state(facts["generator"]["facts"], inside)
+        merges = {
+            a: arrays[f"merge/{i}"]
+            for i, a in enumerate(generator.domain.attributes)
+            if f"merge/{i}" in arrays
+        }
         measurements = [
-            _measurement(m, arrays[f"measurement/{i}"]) for i, m in enumerate(facts["measurements"])
+            _measurement(m, arrays[f"measurement/{i}"], merges) for i, m in enumerate(facts["measurements"])
         ]
         receipt = Receipt.from_json(facts["receipt"])
         return cls.of(Schema.from_yaml(stored.schema), generator, facts["method"], measurements, receipt)
@@ -153,16 +195,52 @@ class FittedModel:
         facts, inside = self.generator.state()
         arrays: dict[str, NDArray[Any]] = {f"generator/{name}": array for name, array in inside.items()}
         arrays |= {f"measurement/{i}": m.values for i, m in enumerate(self.measurements)}
+        merges = {a: cells for m in self.measurements for a, cells in m.merges.items()}
+        arrays |= {
+            f"merge/{self.domain.index(a)}": np.asarray(cells, np.int64) for a, cells in merges.items()
+        }
         return Stored(
             facts={
                 "method": self.method,
                 "generator": {"kind": self.generator.kind, "facts": facts},
-                "measurements": [{"clique": list(m.clique), "sigma": m.sigma} for m in self.measurements],
+                "measurements": [_facts(m) for m in self.measurements],
                 "receipt": self.receipt.as_json(),
             },
             schema=self.schema.to_yaml(),
             arrays=arrays,
         )
+
+
+def _row_number(n: Any) -> int:
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
+        raise UsageError("U150", "the number of rows to sample is no whole number of at least 0")
+    return int(n)
+
+
+def _given(generator: Generator, evidence: Evidence) -> Generator:
+    try:
+        given = generator.conditioned(evidence.weights)
+    except ValueError:
+        expected = 0.0
+    else:
+        expected = given.total
+    if expected < LEAST_EXPECTED:
+        raise UsageError(
+            "U153",
+            f"the model expects {expected:.1g} rows of this kind among {generator.total:,.0f}",
+            "ask for more: what it knows of so few is nothing but noise",
+        )
+    return given
+
+
+def _decoded(
+    encoding: Encoding, batches: Iterator[Records], evidence: Evidence | None, rng: np.random.Generator
+) -> Iterator[Table]:
+    first_id = 1
+    for records in batches:
+        table = encoding.decode(records, rng, first_id)
+        first_id += len(records)
+        yield table if evidence is None else evidence.refined(table, records, rng)
 
 
 def require_rows(rows: int, columns: int) -> None:
@@ -175,7 +253,14 @@ def require_rows(rows: int, columns: int) -> None:
         )
 
 
-def _measurement(facts: Mapping[str, Any], values: NDArray[Any]) -> Measurement:
-    if values.dtype != np.int64:
+def _facts(measurement: Measurement) -> dict[str, Any]:
+    """What a file says of a measurement beside its values; "merged" only where cells were merged."""
+    facts: dict[str, Any] = {"clique": list(measurement.clique), "sigma": measurement.sigma}
+    return {**facts, "merged": list(measurement.merges)} if measurement.merges else facts
+
+
+def _measurement(facts: Mapping[str, Any], values: NDArray[Any], merges: Arrays) -> Measurement:
+    own = {a: merges[a] for a in facts.get("merged", [])}
+    if values.dtype != np.int64 or any(cells.dtype != np.int64 for cells in own.values()):
         raise ValueError("measured counts are integers")
-    return Measurement(tuple(facts["clique"]), values, float(facts["sigma"]))
+    return Measurement(tuple(facts["clique"]), values, float(facts["sigma"]), own)

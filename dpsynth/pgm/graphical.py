@@ -17,7 +17,7 @@ from dpsynth.pgm.contraction import Beliefs, Inference
 from dpsynth.pgm.elimination import Plan, plan_contraction
 from dpsynth.pgm.queries import Tensor, shared_marginals
 from dpsynth.pgm.sampling import Sampler
-from dpsynth.records import Records
+from dpsynth.records import Records, joined
 from dpsynth.threads import one_thread
 
 Floats = NDArray[np.float64]
@@ -204,9 +204,7 @@ class GraphicalModel:
         systematically: no cell is off by one or more, and each is right on average (block by block of
         `sampling.BLOCK` records).
         """
-        blocks = list(self.sample_batches(n, rng))
-        columns = zip(*(block.columns for block in blocks), strict=True)
-        return blocks[0] if len(blocks) == 1 else Records(self.domain, tuple(map(np.concatenate, columns)))
+        return joined(list(self.sample_batches(n, rng)))
 
     def sample_batches(self, n: int, rng: np.random.Generator) -> Iterator[Records]:
         """The records of `sample`, in batches of `sampling.BLOCK` and a rest, made as they are asked for.

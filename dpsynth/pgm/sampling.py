@@ -161,19 +161,3 @@ def _groups(parents: NDArray[np.uint32], number: int) -> tuple[NDArray[np.int32]
     sizes = np.zeros(number, dtype=np.int32)
     dealing.tally(parents, sizes)
     return sizes, np.cumsum(sizes, dtype=np.int32) - sizes
-
-
-def systematic(weights: Floats, sizes: Integers, rng: np.random.Generator) -> Integers:
-    """Counts per group and cell: ``sizes[g] * weights[g] / sum`` rounded up or down, right on average.
-
-    Each row adds up to `sizes[g]`; a cell of weight 0 gets 0. With one uniform offset u per group, the first
-    c cells together get floor(expected + u).
-    """
-    edges = np.cumsum(weights, axis=1)
-    whole = edges[:, -1:].copy()
-    full = edges >= whole
-    edges *= sizes[:, None] / whole
-    edges += rng.random(len(sizes))[:, None]
-    upto = np.minimum(np.floor(edges).astype(np.int64), sizes[:, None])
-    upto[full] = np.broadcast_to(sizes[:, None], upto.shape)[full]
-    return np.diff(upto, axis=1, prepend=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,12 +71,25 @@ class Table:
                 columns[name] = (
                     pd.Series(array, dtype=_TEXT)
                     if column is None
-                    else _series(column, array, self.missing[name])
+                    else as_series(column, array, self.missing[name])
                 )
         return pd.DataFrame(columns, index=pd.RangeIndex(len(self)))
 
 
-def _series(column: Modelled, array: Array, missing: NDArray[np.bool_]) -> Any:
+def joined(parts: Sequence[Table]) -> Table:
+    """The rows of all parts, one at least, in their order; without units."""
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0]
+    return Table(
+        first.schema,
+        {name: np.concatenate([part.values[name] for part in parts]) for name in first.values},
+        {name: np.concatenate([part.missing[name] for part in parts]) for name in first.missing},
+    )
+
+
+def as_series(column: Modelled, array: Array, missing: NDArray[np.bool_]) -> Any:
+    """A column of `Table.to_frame`."""
     if isinstance(column, BooleanColumn):
         return _truths(column, array, missing)
     match column:

@@ -6,8 +6,10 @@ import gzip
 import io
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -34,22 +36,34 @@ def write_table(frame: pd.DataFrame, path: str | os.PathLike[str], schema: Schem
     elif name.endswith((".csv", ".csv.gz")):
         payload = _csv(frame, schema, compress=name.endswith(".gz"))
     else:
-        raise DataError(
-            "D122",
-            f"{target.name} names no format that can be written",
-            "end it in .csv, .csv.gz or .parquet",
-        )
+        raise unknown_format(target)
     replace_file(target, payload)
     return target
 
 
+def unknown_format(target: Path) -> DataError:
+    return DataError(
+        "D122", f"{target.name} names no format that can be written", "end it in .csv, .csv.gz or .parquet"
+    )
+
+
 def replace_file(target: Path, payload: bytes) -> None:
-    """Atomically: a temporary file beside it, synced, then renamed. Raises CapacityError (C120), UsageError (U180)."""
+    """Atomically. Raises CapacityError (C120), UsageError (U180)."""
+    with staged(target) as file:
+        file.write(payload)
+
+
+@contextmanager
+def staged(target: Path) -> Iterator[IO[bytes]]:
+    """A temporary file beside `target`, synced and renamed to it when the block is left well; else removed.
+
+    Raises CapacityError (C120) when the disk is full, UsageError (U180) when the folder cannot be written.
+    """
     temporary: str | None = None
     try:
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:40]}.")
         with os.fdopen(handle, "wb") as file:
-            file.write(payload)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         umask = os.umask(0)

@@ -14,7 +14,7 @@ from scipy.stats import chi2
 
 from dpsynth.domain import Domain
 from dpsynth.pgm import GraphicalModel, sampling
-from dpsynth.pgm.sampling import deal, systematic
+from dpsynth.pgm.sampling import deal
 from dpsynth.records import Records
 
 Floats = np.ndarray
@@ -106,24 +106,12 @@ def test_rows_come_in_random_order() -> None:
     assert 1700 < changes < 2300
 
 
-@given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 2**32 - 1))
-@settings(deadline=None)
-def test_systematic_counts_are_the_expected_ones_rounded(groups: int, cells: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    weights = rng.random((groups, cells)) * (rng.random((groups, cells)) < 0.7)
-    weights[:, 0] += 1e-3
-    sizes = rng.integers(0, 1000, groups)
-    counts = systematic(weights, sizes, rng)
-    expected = weights / weights.sum(axis=1, keepdims=True) * sizes[:, None]
-    np.testing.assert_array_equal(counts.sum(axis=1), sizes)
-    assert (np.abs(counts - expected) < 1 + 1e-9).all()
-    assert not counts[weights == 0].any()
-
-
 def test_systematic_counts_are_right_on_average() -> None:
     weights, repeats = np.array([[0.05, 0.15, 0.3, 0.5]]), 20_000
     rng = np.random.default_rng(20)
-    counts = systematic(np.repeat(weights, repeats, axis=0), np.full(repeats, 3), rng)
+    groups = np.repeat(np.arange(repeats, dtype=np.uint32), 3)
+    found = deal(groups, np.repeat(weights, repeats, axis=0), rng)
+    counts = np.bincount(groups * 4 + found, minlength=4 * repeats).reshape(repeats, 4)
     expected = weights[0] * 3
     fraction = expected % 1
     off = np.sqrt(fraction * (1 - fraction) / repeats) * 5 + 1e-12
