@@ -115,15 +115,20 @@ def progress(run: Run) -> str:
 
 
 def stored(path: Path, tables: Sequence[Table], wanted: Sequence[Generator]) -> list[Run]:
-    """The stored runs of today's versions of these generators on these tables."""
+    """The stored runs of these generators on these tables: of today's versions, or else of the latest before."""
     results = Results(path)
     by_fingerprint = {table.fingerprint: table for table in tables}
-    versions = {(g.name, g.version) for g in wanted}
-    return [
-        results.rescored(run, by_fingerprint[run.fingerprint])
-        for run in results
-        if run.fingerprint in by_fingerprint and (run.generator, run.version) in versions
-    ]
+    today = {g.name: g.version for g in wanted}
+    groups: dict[tuple[str, str, float], list[Run]] = {}
+    for run in results:
+        if run.fingerprint in by_fingerprint and run.generator in today:
+            groups.setdefault((run.generator, run.table, run.epsilon), []).append(run)
+    found: list[Run] = []
+    for (name, _, _), runs in groups.items():
+        versions = {run.version for run in runs}
+        chosen = today[name] if today[name] in versions else max(runs, key=lambda run: run.taken).version
+        found += [run for run in runs if run.version == chosen]
+    return [results.rescored(run, by_fingerprint[run.fingerprint]) for run in found]
 
 
 def command(options: argparse.Namespace) -> str:

@@ -80,7 +80,7 @@ def rows_of(runs: Sequence[Run]) -> list[Row]:
 
 
 def preface(command: str, runs: Sequence[Run]) -> list[str]:
-    ours = sorted({run.version for run in runs if run.generator.startswith(f"{OURS} ")})
+    ours = sorted({run.version.removeprefix("source ") for run in runs if run.version.startswith("source ")})
     granted = [f"* {name} ({peer.package}): {peer.granted}." for name, peer in PEERS.items()]
     return [
         "# Generators: latest figures",
@@ -96,7 +96,7 @@ def preface(command: str, runs: Sequence[Run]) -> list[str]:
         *granted,
         "",
         "Told to ours, since they use it: which columns are ordered, and which will be predicted (but where a row says",
-        f"otherwise). dpmm and smartnoise-synth have no way to be told. Ours: {'; '.join(ours)}.",
+        f"otherwise). dpmm and smartnoise-synth have no way to be told. Our sources: {', '.join(ours)}.",
     ]
 
 
@@ -165,23 +165,36 @@ def detail(rows: Sequence[Row]) -> list[str]:
     ours = [row for row in rows if row.ours and row.done]
     lines = head(
         "generator, runs, 1-way, 2-way, 3-way, AUC, NIST, / best peer 2-way, 3-way, / our best 2-way, "
-        "fit CPU-s, peak MB, taken"
+        "fit CPU-s, peak MB, version, taken"
     )
     for row in rows:
         last = row.runs[-1]
         if not row.done:
             spent = f"> {last.cpu_limit:.0f}" if last.state == "unfinished" else f"{last.cpu_s:.0f}"
             why = f"{row.name}: {last.state}, {last.reason}"
-            lines.append(line([why, "0", *["-"] * 8, spent, f"{last.peak_mb:.0f}", last.taken]))
+            lines.append(
+                line([why, "0", *["-"] * 8, spent, f"{last.peak_mb:.0f}", version(last), last.taken])
+            )
             continue
         cells = [row.name, str(len(row.done)), *(number(v) for v in row.scores.values())]
+        cells[3] += spread(row)
         cells += [f"{r:.2f}" for r in ratios(row, peers)] if row.ours and peers else ["-", "-"]
         best = min(r.score("two_way") for r in ours) if ours else None
         cells.append(f"{row.score('two_way') / best:.2f}" if row.ours and best else "-")
-        lines.append(
-            line([*cells, cpu(row), f"{max(run.peak_mb for run in row.done):.0f}", row.done[-1].taken])
-        )
+        cells += [cpu(row), f"{max(run.peak_mb for run in row.done):.0f}", version(last), row.done[-1].taken]
+        lines.append(line(cells))
     return lines
+
+
+def spread(row: Row) -> str:
+    """The standard deviation of the 2-way error over runs."""
+    found = [run.scores.two_way for run in row.done if run.scores is not None]
+    return f" ± {np.std(found, ddof=1):.4f}" if len(found) > 1 else ""
+
+
+def version(run: Run) -> str:
+    """The digest of our source, or the peer's package."""
+    return run.version.removeprefix("source ").partition(" wired ")[0]
 
 
 def cpu(row: Row) -> str:
