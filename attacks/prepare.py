@@ -60,7 +60,10 @@ def prepare(
     """The view of these tables. Candidates are put into random order, so that ties help nobody."""
     known = _known(cliques, schema)
     if files.controls is None:
-        return _hopeless("no held-out rows were given, and without them a leak cannot be told from luck")
+        return _hopeless(
+            "no held-out rows were given, and without them a leak cannot be told from luck, nor its absence shown. "
+            "Keep rows of some people, chosen by chance, out of the training and give them as held-out rows"
+        )
     people, warnings = _of_one_kind(files.members, files.controls, schema, rng)
     if len(people.controls) == 0:
         return _hopeless(f"every held-out {schema.unit.entity} is among the members too")

@@ -60,3 +60,22 @@ def overlap(game: Game, rng: np.random.Generator) -> Overlap:
     pooled = float(seen[~game.member | stand_in].mean())
     error = np.sqrt(max(pooled * (1.0 - pooled), 1e-12) * (1.0 / game.controls + 1.0 / count))
     return Overlap(rate, expected, float(error))
+
+
+def held_out_in_table(game: Game, rng: np.random.Generator) -> float | None:
+    """Share of the held-out rows that stand in the table, if that shows that it was made from them; else None.
+
+    Compared with how many of them stand among as many members' rows. Take n random rows and any n rows that were
+    made without seeing the held-out ones: for a held-out row of probability p the second can win by at most
+    p (1 - p)^n, at most p e^(-np), and only for n different rows, so that the shares differ by at most 1/e on
+    average. More than that, and four standard errors, cannot be explained otherwise.
+    """
+    candidates = game.view.candidates
+    inside = candidates.rows_of(game.member)
+    asked, members = candidates.rows.keys[~inside], candidates.rows.keys[inside]
+    size = min(len(game.view.synthetic), len(members))
+    made = game.view.synthetic.keys[rng.choice(len(game.view.synthetic), size, replace=False)]
+    real = members[rng.choice(len(members), size, replace=False)]
+    found, expected = float(np.isin(asked, made).mean()), float(np.isin(asked, real).mean())
+    error = np.sqrt((found * (1.0 - found) + expected * (1.0 - expected)) / game.controls)
+    return found if found - expected > np.exp(-1.0) + _CLEAR * error else None

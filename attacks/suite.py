@@ -14,7 +14,7 @@ from attacks.controls import run_controls
 from attacks.evaluate import EVERYONE, FEWEST, MOST_ISOLATED, AttackResult
 from attacks.prepare import Files, as_table, groups_of, prepare
 from attacks.result import SuiteResult
-from attacks.split import fair_targets, overlap
+from attacks.split import fair_targets, held_out_in_table, overlap
 from attacks.threat import Attack, Claim, Floats, Game, Mask, most_targets
 from dpsynth.domain import Clique
 from dpsynth.errors import AuditError
@@ -152,7 +152,8 @@ def run_game(
 
     controls = run_controls(game, again, must_see, rng, lambda step, done: tell(step, 0.3 + 0.7 * done))
     tell("done", 1.0)
-    return verdicts.conclude(game, found, controls, overlap(game, rng), must_see, left_out)
+    shared, copied = overlap(game, rng), held_out_in_table(game, rng)
+    return verdicts.conclude(game, found, controls, shared, must_see, left_out, copied)
 
 
 def examine(

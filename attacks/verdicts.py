@@ -49,9 +49,10 @@ def conclude(
     overlap: Overlap,
     must_see: float,
     left_out: tuple[str, ...] = (),
+    copied: float | None = None,
 ) -> SuiteResult:
     """The verdict: the strongest that the controls and the split allow."""
-    case = _Case(game, tuple(attacks), tuple(controls), overlap, must_see)
+    case = _Case(game, tuple(attacks), tuple(controls), overlap, must_see, copied)
     verdict, headline = case.decide()
     if left_out:
         headline += f" Left out for lack of time: {', '.join(left_out)}."
@@ -70,6 +71,7 @@ class _Case:
     controls: tuple[ControlResult, ...]
     overlap: Overlap
     must_see: float
+    copied: float | None = None  # of the held-out rows, where that shows that the table was made from them
 
     def decide(self) -> tuple[str, str]:
         """The first rule that applies, and its sentence."""
@@ -78,6 +80,7 @@ class _Case:
             (INCONCLUSIVE, self._false_alarm),
             (VIOLATION, self._violation),
             (LEAK, self._leak),
+            (INCONCLUSIVE, self._made_from_held_out),
             (INCONCLUSIVE, self._swapped),
             (INCONCLUSIVE, self._missed),
         )
@@ -144,6 +147,15 @@ class _Case:
         if self.game.claim is None:
             return "No privacy was promised that it could be measured against."
         return f"No attack proves more than the promise ({self.game.claim}) allows."
+
+    def _made_from_held_out(self) -> str | None:
+        if self.copied is None:
+            return None
+        return (
+            f"Nothing can be concluded: {percent(self.copied)} of the held-out rows stand in the table, far more than "
+            "there would be had it been made without them; what it gives away about the members it gives away about "
+            "them too. Hold rows out before anything is trained."
+        )
 
     def _swapped(self) -> str | None:
         """Clearly closer to the held-out units than to the members: the files are not what they are said to be."""
