@@ -86,7 +86,7 @@ def _bundle_id(which: str) -> str:
         if re.fullmatch(rf"[0-9a-f]{{{SHORTEST_ID},64}}", which):
             return which
         raise UsageError(
-            "U174",
+            "U185",
             f"{which} is neither a release nor the id of one",
             "name its folder, or its id from the ledger",
         )

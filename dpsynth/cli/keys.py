@@ -39,14 +39,14 @@ def passphrase() -> bytes | None:
 
 
 def new_passphrase(wanted: bool) -> bytes | None:
-    """For a new key: from the environment, or asked twice when it is wanted. UsageError (U175) without a way to ask."""
+    """For a new key: from the environment, or asked twice when it is wanted. UsageError (U186) without a way to ask."""
     if VARIABLE in os.environ:
         return os.environ[VARIABLE].encode() or None
     if not wanted:
         return None
     if not sys.stdin.isatty():
-        raise UsageError("U175", "a passphrase cannot be asked without a terminal", f"set {VARIABLE}")
+        raise UsageError("U186", "a passphrase cannot be asked without a terminal", f"set {VARIABLE}")
     first, again = (getpass.getpass(f"{what}: ") for what in ("passphrase", "once more"))
     if not first or first != again:
-        raise UsageError("U176", "the two passphrases differ, or are empty", "try again")
+        raise UsageError("U187", "the two passphrases differ, or are empty", "try again")
     return first.encode()
