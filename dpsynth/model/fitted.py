@@ -28,6 +28,9 @@ from dpsynth.table import Table, joined
 MAX_VALUES = 500_000_000
 """Limit for the values (rows times columns) of one sample."""
 
+DECODED = 1 << 18
+"""Rows decoded together: bounds the memory of a stream. Part of what a seed means."""
+
 LEAST_EXPECTED = 0.01
 """Rows that a model must expect of a kind before it is sampled."""
 
@@ -119,7 +122,7 @@ class FittedModel:
     def sample_batches(
         self, n: int | None = None, rng: np.random.Generator | None = None, where: str | None = None
     ) -> Iterator[Table]:
-        """The rows of `sample` in batches of about a million, made as they are asked for: any number of rows.
+        """The rows of `sample` in batches of up to `DECODED`, made as they are asked for: any number of rows.
 
         `where` is a condition as `dpsynth.conditions` reads it; all rows meet it, and have the model's distribution
         given that. Then `n` defaults to the number of such rows that the model expects. Raises UsageError: U191
@@ -237,10 +240,12 @@ def _decoded(
     encoding: Encoding, batches: Iterator[Records], evidence: Evidence | None, rng: np.random.Generator
 ) -> Iterator[Table]:
     first_id = 1
-    for records in batches:
-        table = encoding.decode(records, rng, first_id)
-        first_id += len(records)
-        yield table if evidence is None else evidence.refined(table, records, rng)
+    for batch in batches:
+        for start in range(0, max(len(batch), 1), DECODED):
+            records = batch.take(slice(start, start + DECODED))
+            table = encoding.decode(records, rng, first_id)
+            first_id += len(records)
+            yield table if evidence is None else evidence.refined(table, records, rng)
 
 
 def require_rows(rows: int, columns: int) -> None:
