@@ -8,6 +8,7 @@ from dpsynth.mechanisms.independent import Independent
 from dpsynth.mechanisms.mst import Mst
 from dpsynth.mechanisms.privbayes import PrivBayes
 from dpsynth.mechanisms.tree import CliqueTree
+from dpsynth.mechanisms.tree_aim import TreeAim
 
 METHODS: Mapping[str, Mechanism] = {
     mechanism.name: mechanism
@@ -17,6 +18,7 @@ METHODS: Mapping[str, Mechanism] = {
         CliqueTree(),
         PrivBayes(),
         Aim(),
+        TreeAim(),
     )
 }
 

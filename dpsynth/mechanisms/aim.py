@@ -8,16 +8,19 @@ spends what is left. How large the model may grow depends on past choices and on
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 
 from dpsynth.budget import Cost
-from dpsynth.domain import Clique, Domain
+from dpsynth.domain import Clique
+from dpsynth.measurement import Measurement
 from dpsynth.mechanisms import oneway
 from dpsynth.mechanisms.adaptive import (
     L1_OF_NOISE,
+    Floats,
     begin,
     behind,
     candidates,
@@ -45,6 +48,9 @@ ROUNDS_PER_ATTRIBUTE = 16
 INFORMATIVE = 0.5
 """A measurement that moves the model by less than this part of its expected noise halves the noise to come."""
 
+EXPLAINED = 3.0
+"""Standard deviations of chi-square by which a model may miss a measurement that it explains."""
+
 SPENT = 1e-3
 """The loop ends when no more than this share of the grant is left."""
 
@@ -56,7 +62,7 @@ class Aim:
 
     def plan(self, task: Task, cost: Cost) -> tuple[Charge, ...]:
         """One-ways, and one grant for all rounds; a single attribute has the one-way only."""
-        ones, loop = _split(task.domain, cost)
+        ones, loop = _split(task, cost)
         charges = [oneway.charge(task.domain, ones, task.rows_per_unit)]
         if loop is not None:
             charges.append(Charge(ROUNDS, rounds.grant_event(loop)))
@@ -66,7 +72,7 @@ class Aim:
         return scored_cells(task)
 
     def noise(self, task: Task, cost: Cost) -> dict[Clique, float]:
-        return oneway.noise(task.domain, _split(task.domain, cost)[0], task.rows_per_unit)
+        return oneway.noise(task.domain, _split(task, cost)[0], task.rows_per_unit)
 
     def chosen_noise(self, task: Task, cost: Cost) -> float | None:
         """None: how often the noise is halved depends on the data."""
@@ -75,7 +81,7 @@ class Aim:
     def measure(
         self, curator: Curator, task: Task, cost: Cost, fit: Fit, progress: Progress = silent
     ) -> Found:
-        ones, loop = _split(task.domain, cost)
+        ones, loop = _split(task, cost)
         found = oneway.measure(curator, ones)
         if loop is None:
             return Found(tuple(found), fit(task.domain, found))
@@ -84,13 +90,24 @@ class Aim:
         return adapt(door, task, loop, start, fit, progress)
 
 
-def adapt(door: Curator, task: Task, loop: Cost, start: Found, fit: Fit, progress: Progress) -> Found:
-    """AIM's rounds behind a grant of `loop`, from a model that there is already."""
+def adapt(
+    door: Curator,
+    task: Task,
+    loop: Cost,
+    start: Found,
+    fit: Fit,
+    progress: Progress,
+    rounds_each: float = ROUNDS_PER_ATTRIBUTE,
+) -> Found:
+    """AIM's rounds behind a grant of `loop`, from a model that there is already.
+
+    `rounds_each`: how many there would be for each attribute if the noise were never halved.
+    """
     k, found, model = door.rows_per_unit, list(start.measurements), start.generator
     asked = candidates(replace(task, domain=door.domain))
     weights, room = weigh(task, asked), Room(door.domain, [m.clique for m in found])
     whole = door.remaining
-    now = rounds.round_of(loop.share(1 / (ROUNDS_PER_ATTRIBUTE * len(task.domain))), CHOICE_SHARE)
+    now = rounds.round_of(loop.share(1 / (rounds_each * len(task.domain))), CHOICE_SHARE)
     while (left := door.remaining) > SPENT * whole:
         progress("measuring", 1 - left / whole)
         now = _affordable(now, left, k)
@@ -101,10 +118,22 @@ def adapt(door: Curator, task: Task, loop: Cost, start: Found, fit: Fit, progres
         found.append(newest)
         room.add(newest.clique)
         model = fit(task.domain, found, start=model)
-        moved = np.abs(inner(model).marginal(newest.clique) - ask.estimates[newest.clique]).sum()
-        if moved <= INFORMATIVE * L1_OF_NOISE * newest.sigma * newest.values.size:
+        if _told_little(ask.estimates[newest.clique], newest, inner(model).marginal(newest.clique)):
             now = now.times(4.0)
     return Found(tuple(found), model)
+
+
+def _told_little(before: Floats, newest: Measurement, after: Floats) -> bool:
+    """Whether the model has taken the measurement in and moved by no more than a part of its noise.
+
+    A descent stops at the total loss and may leave its newest target unexplained: then nothing has moved because
+    nothing was learnt, and less noise would not help.
+    """
+    cells = newest.values.size
+    missed = float(((newest.values - after) ** 2).sum()) / newest.sigma**2
+    moved = float(np.abs(after - before).sum())
+    explained = missed <= cells + EXPLAINED * math.sqrt(2 * cells)
+    return explained and moved <= INFORMATIVE * L1_OF_NOISE * newest.sigma * cells
 
 
 def _affordable(now: Round, left: float, rows_per_unit: int) -> Round:
@@ -115,8 +144,9 @@ def _affordable(now: Round, left: float, rows_per_unit: int) -> Round:
     return rounds.spending(left, CHOICE_SHARE, rows_per_unit) if left < 2 * now.price(rows_per_unit) else now
 
 
-def _split(domain: Domain, cost: Cost) -> tuple[Cost, Cost | None]:
+def _split(task: Task, cost: Cost) -> tuple[Cost, Cost | None]:
     """(for the one-ways, for the rounds)."""
-    if len(domain) == 1:
+    if len(task.domain) == 1:
         return cost, None
-    return cost.share(0.2), cost.share(0.8)
+    share = oneway.share(cost, task.rows_per_unit)
+    return cost.share(share), cost.share(1 - share)

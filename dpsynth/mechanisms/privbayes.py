@@ -34,8 +34,8 @@ from dpsynth.progress import Progress, silent
 
 JOIN = "privbayes: choose and measure a child with its parents"
 
-ONEWAY_SHARE, CHOICE_SHARE = 0.2, 0.15
-"""Of the whole cost for the one-way marginals; of each child's for its choice."""
+CHOICE_SHARE = 0.15
+"""Of each child's cost, for its choice."""
 
 USEFUL = 4.0
 """Least average count of a cell, in units of its expected noise (theta of the paper)."""
@@ -144,5 +144,6 @@ def _split(task: Task, cost: Cost) -> tuple[Cost, Round | None]:
     joins = len(task.domain) - 1
     if joins == 0:
         return cost, None
-    rest = cost.share(1 - ONEWAY_SHARE)
-    return cost.share(ONEWAY_SHARE), rounds.round_of(rest.share(1 / joins), CHOICE_SHARE)
+    share = oneway.share(cost, task.rows_per_unit)
+    rest = cost.share(1 - share)
+    return cost.share(share), rounds.round_of(rest.share(1 / joins), CHOICE_SHARE)

@@ -10,7 +10,7 @@ from free_runs import measured
 
 from dpsynth.budget import Cost
 from dpsynth.domain import Clique, Domain
-from dpsynth.mechanisms import METHODS, Task, privbayes
+from dpsynth.mechanisms import METHODS, Task, oneway, privbayes
 from dpsynth.mechanisms.adaptive import L1_OF_NOISE
 from dpsynth.privacy.events import BoundedRange, Composed, DiscreteGaussian
 from dpsynth.records import Records
@@ -83,7 +83,8 @@ def test_all_rounds_cost_the_same_and_the_choice_its_share() -> None:
     assert isinstance(choice, BoundedRange)
     assert isinstance(counts, DiscreteGaussian)
     whole = choice.epsilon**2 / 8 + 2 / counts.sigma**2
-    assert whole == pytest.approx(0.08 / 4, rel=1e-4)
+    rest = 0.1 * (1 - oneway.share(Cost(0.1), 2))
+    assert whole == pytest.approx(rest / 4, rel=1e-4)
     assert choice.epsilon**2 / 8 == pytest.approx(privbayes.CHOICE_SHARE * whole, rel=1e-4)
     assert math.isclose(counts.sensitivity, 2)
 
