@@ -1,0 +1,104 @@
+"""`dpsynth audit` on anybody's files: with no schema, with secrets, with what does not fit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from attacked_files import frame
+from known_leaks import population
+from typer.testing import CliRunner
+
+from dpsynth.cli.app import app
+from dpsynth.cli.guessing import schema_of_files
+from dpsynth.errors import UsageError
+
+NAMES = ("synthetic", "train", "holdout")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three files of one population, with an id and a column of free text."""
+    rng = np.random.default_rng(2)
+    for name in NAMES:
+        rows = frame(population(400, rng, 6, 6))
+        rows = rows.assign(
+            id=rng.permutation(10**6)[:400], note=[f"text {v}" for v in rng.integers(0, 10**6, 400)],
+            cost=rng.gamma(2, 50, 400).round(2),
+        )  # fmt: skip
+        rows.to_csv(tmp_path / f"{name}.csv", index=False)
+    return tmp_path
+
+
+def audit(folder: Path, *more: object, synthetic: str = "synthetic") -> Any:
+    files = ("--synthetic", folder / f"{synthetic}.csv", "--train", folder / "train.csv")
+    return CliRunner().invoke(app, [str(word) for word in ("audit", *files, *more, "--seed", 1)])
+
+
+def test_without_a_schema_one_is_read_off_the_files(folder: Path) -> None:
+    done = audit(
+        folder, "--holdout", folder / "holdout.csv", "--secret", "c1", "--known", "c0", "--known", "c2", "--json",
+        "--split", "random", synthetic="train",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)["attacks"]
+    assert found["verdict"] == "LEAK"
+    assert {"infer c1, nearest row", "link two sources"} <= {a["attack"] for a in found["attacks"]}
+    assert any("no schema was given" in words for words in found["warnings"])
+    assert any("left out" in words and "id, note" in words for words in found["warnings"])
+    assert "text " not in done.stdout
+
+
+def test_no_held_out_file(folder: Path) -> None:
+    done = audit(folder, "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["verdict"] == "INCONCLUSIVE"
+    assert found["evaluation"] is None
+
+
+def test_ten_rows(folder: Path) -> None:
+    (folder / "ten.csv").write_text("\n".join((folder / "holdout.csv").read_text().splitlines()[:11]) + "\n")
+    done = audit(folder, "--holdout", folder / "ten.csv", "--json")
+    assert json.loads(done.stdout)["verdict"] == "INCONCLUSIVE"
+    assert "10 held-out" in json.loads(done.stdout)["attacks"]["headline"]
+
+
+def test_what_makes_no_sense_is_said(folder: Path) -> None:
+    held = ("--holdout", folder / "holdout.csv")
+    for code, exit_code, more in (
+        ("DPS-A109", 6, (*held, "--secret", "nowhere")),
+        ("DPS-U112", 2, (*held, "--time", "soon")),
+        ("DPS-U112", 2, (*held, "--time", "0s")),
+        ("DPS-U107", 2, (*held, "--split", "perhaps")),
+    ):
+        done = audit(folder, *more)
+        assert (done.exit_code, code in done.output) == (exit_code, True), done.output
+    empty, other = folder / "empty.csv", folder / "other.csv"
+    empty.write_text((folder / "train.csv").read_text().splitlines()[0] + "\n")
+    other.write_text("c0,somewhere\n1,2\n")
+    assert audit(folder, *held, synthetic="empty").exit_code == 4
+    strange = audit(folder, *held, synthetic="other")
+    assert strange.exit_code == 2
+    assert "different columns" in strange.output
+
+
+def test_the_files_agree_on_a_schema(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.csv", tmp_path / "two.csv"
+    pd.DataFrame({"a": [1, 2], "b": ["x", "y"], "when": ["2024-01-05", ""]}).to_csv(one, index=False)
+    pd.DataFrame({"b": ["z", "x"], "a": [0, 90], "when": ["2025-01-05", "2024-03-01"]}).to_csv(
+        two, index=False, sep=";"
+    )
+    schema, notes = schema_of_files([one, two])
+    assert {name: column.type for name, column in schema.modelled.items()} == {
+        "a": "integer", "b": "category", "when": "date",
+    }  # fmt: skip
+    assert schema.modelled["when"].missing
+    assert len(notes) == 1
+    two.write_text("a\n1\n")
+    with pytest.raises(UsageError, match=r"'b' is in one\.csv only"):
+        schema_of_files([one, two])
