@@ -17,7 +17,7 @@ LAYERS = [
     {"cli", "web", "__main__"},
     {""},
     {"pipeline"},
-    {"auditing", "unfinished", "releasing"},
+    {"auditing", "unfinished", "releasing", "monitoring"},
     {"release", "evaluation", "consistency"},
     {"synthesizer"},
     {"synthesis"},

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dpsynth.cli import account, dossier, prepare, produce, review
+from dpsynth.cli import account, dossier, prepare, produce, review, watch
 from dpsynth.cli.common import Answer, verb
 from dpsynth.versions import VERSION
 
@@ -47,6 +47,7 @@ VERBS: tuple[Callable[..., Answer], ...] = (
     dossier.release,
     dossier.verify,
     dossier.keygen,
+    watch.monitor,
     produce.run,
     produce.demo,
 )
