@@ -1,241 +1,226 @@
-"""The attack suite on real tables: false alarms, power, strength per output, speed.
+"""The attack suite on real tables: false alarms, power, strength per output, beside a published package.
 
-    python benchmarks/attacks.py null  --data FOLDER [--repeats 200]
-    python benchmarks/attacks.py power --data FOLDER [--repeats 20]
-    python benchmarks/attacks.py table --data FOLDER [--repeats 5]
-    python benchmarks/attacks.py speed --data FOLDER
+    python -m benchmarks.attacks null --data DIR        # at least 200 outputs a table that leak nothing
+    python -m benchmarks.attacks power --data DIR       # planted leaks, 20 seeds each
+    python -m benchmarks.attacks outputs --data DIR     # every attack on every leaky output, with the extended set
+    python -m benchmarks.attacks models --data DIR      # our own generators at several epsilons
+    python -m benchmarks.attacks peer --data DIR        # anonymeter, in an environment of its own, on the same outputs
+    python -m benchmarks.attacks report                 # the tables, from what is stored; runs nothing
 
-FOLDER holds adult_census.csv.gz, nist_acs_national2019.csv.gz and bank_marketing.csv.gz; those not there are
-left out. Nothing is written. One line of results at a time.
+DIR holds adult_coded.csv.gz, nist_acs_national2019.csv.gz and bank_marketing.csv.gz; those not there are left out.
+Every run is stored as a line of JSON (--store) as soon as it ends: an interrupted command goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
-import resource
+import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1] / part) for part in ("", "tests/attacks")]
+from attacks import AttackResult, Claim, Game
+from attacks.asked import EXTENDED, Asked, default_attacks, resolved
+from attacks.suite import examine, with_bounds
+from benchmarks.attacks_outputs import DELTA, LEAKY, NULL, POWER, TABLES, Make, Table, models, tables
+from benchmarks.attacks_report import report
+from benchmarks.peers.setup import DEFAULT, interpreter
 
-import known_leaks  # noqa: E402
-
-from attacks import AttackResult, Candidates, Claim, Game, Rows, View, run_game, stats  # noqa: E402
-from attacks.asked import default_attacks  # noqa: E402
-from attacks.suite import examine, with_bounds  # noqa: E402
-from dpsynth.domain import Clique, Domain  # noqa: E402
-from dpsynth.records import Records  # noqa: E402
-
-TABLES = ("adult_census", "nist_acs_national2019", "bank_marketing")
-CELLS = 32
-DELTA = 1e-9
-Mask = np.ndarray
-Output = tuple[Records, tuple[Clique, ...] | None]
-Make = Callable[[Records, Records, np.random.Generator], Output]
-"""Members and reference rows -> synthetic rows and, when known, the measured cliques."""
+STORE = DEFAULT / "attacks.jsonl"
+Key = tuple[str, ...]
 
 
-class Table:
-    """A real table, each numeric column of many values in 32 equal shares, each other column as it is."""
+class Store:
+    """Results by key, appended to a file as they come."""
 
     def __init__(self, path: Path) -> None:
-        frame = pd.read_csv(path).sample(frac=1.0, random_state=0)
-        self.name = path.name.split(".")[0]
-        codes: dict[str, np.ndarray] = {}
-        ordered = []
-        for name, column in frame.items():
-            many = pd.api.types.is_numeric_dtype(column) and column.nunique() > CELLS
-            coded = (
-                pd.qcut(column.rank(method="average"), CELLS, duplicates="drop").cat.codes if many else column
-            )
-            codes[str(name)] = pd.factorize(coded, sort=True)[0].astype(np.int64) + 1
-            ordered.append(pd.api.types.is_numeric_dtype(column))
-        kept = [name for name in codes if codes[name].max() < 300]
-        self.ordered = np.array([o for o, name in zip(ordered, codes, strict=True) if name in kept])
-        domain = Domain.from_sizes({name: int(codes[name].max()) + 1 for name in kept})
-        self.records = Records.of(domain, {name: codes[name] for name in kept})
+        self.path = path
+        lines = path.read_text().splitlines() if path.exists() else []
+        self.known = {tuple(line["key"]): line for line in map(json.loads, lines)}
 
-    def game(
-        self, make: Make, members: int, controls: int, rng: np.random.Generator, claim: Claim | None = None
-    ) -> Game:
-        """A random split; as many reference rows as there are members, fewer when the table is too small."""
-        order = rng.permutation(len(self.records))
-        pool, rest = order[: members + controls], order[members + controls :][:members]
-        member = np.zeros(members + controls, bool)
-        member[rng.choice(members + controls, members, replace=False)] = True
-        synthetic, cliques = make(self.records.take(pool[member]), self.records.take(rest), rng)
-        candidates = Candidates(
-            Rows.of_records(self.records.take(pool), self.ordered), np.arange(len(pool)), self.ordered
-        )
-        view = View(Rows.of_records(synthetic, self.ordered), candidates, float(member.mean()), cliques)
-        return Game(view, member, claim, coin=controls / (members + controls))
-
-
-def tables(folder: Path) -> Iterator[Table]:
-    for name in TABLES:
-        path = folder / f"{name}.csv.gz"
-        if path.exists():
-            yield Table(path)
-
-
-def _private_tree(epsilon: float) -> Make:
-    """Noisy marginals of a tree that was chosen on reference rows; zCDP priced the classical way."""
-
-    def make(members: Records, reference: Records, rng: np.random.Generator) -> Output:
-        cliques = known_leaks.tree_cliques(reference)
-        log = math.log(1 / DELTA)
-        rho = (math.sqrt(log + epsilon) - math.sqrt(log)) ** 2
-        sigma = math.sqrt((len(cliques) + 1) / (2 * rho))
-        return known_leaks.tree(members, len(members), rng, sigma, cliques)
-
-    return make
-
-
-def _copies(share: float, base: Make) -> Make:
-    def make(members: Records, reference: Records, rng: np.random.Generator) -> Output:
-        return known_leaks.with_copies(base(members, reference, rng)[0], members, share, rng), None
-
-    return make
-
-
-def _fresh(members: Records, reference: Records, rng: np.random.Generator) -> Output:
-    return known_leaks.fresh(reference, len(members), rng), None
-
-
-def _independent(members: Records, reference: Records, rng: np.random.Generator) -> Output:
-    return known_leaks.independent(reference, len(members), rng), None
-
-
-def _tree(members: Records, reference: Records, rng: np.random.Generator) -> Output:
-    return known_leaks.tree(members, len(members), rng)
-
-
-def _tree_unknown(members: Records, reference: Records, rng: np.random.Generator) -> Output:
-    return known_leaks.tree(members, len(members), rng)[0], None
-
-
-def _exact_columns(members: Records, reference: Records, rng: np.random.Generator) -> Output:
-    return known_leaks.independent(members, len(members), rng), None
-
-
-def _noisy_tree(members: Records, reference: Records, rng: np.random.Generator) -> Output:
-    return known_leaks.tree(members, len(members), rng, sigma=20.0)
-
-
-def _perturbed(share: float) -> Make:
-    def make(members: Records, reference: Records, rng: np.random.Generator) -> Output:
-        return known_leaks.perturbed(members, share, len(members), rng), None
-
-    return make
-
-
-NULL: dict[str, Make] = {"fresh rows": _fresh, "tree at epsilon 0.1": _private_tree(0.1)}
-LEAKS: dict[str, Make] = {
-    "1 % copied among independent": _copies(0.01, _independent),
-    "tree, no noise, cliques unknown": _tree_unknown,
-    "bootstrap, 15 % of cells changed": _perturbed(0.15),
-}
-OUTPUTS: dict[str, Make] = {
-    "copy": lambda members, reference, rng: (members, None),
-    "bootstrap, 15 % of cells changed": _perturbed(0.15),
-    "bootstrap, 50 % of cells changed": _perturbed(0.5),
-    "2 % copied among independent": _copies(0.02, _independent),
-    "2 % copied among fresh": _copies(0.02, _fresh),
-    "tree, no noise": _tree,
-    **{f"tree at epsilon {e:g}": _private_tree(e) for e in (100.0, 10.0, 3.0, 1.0)},
-    "exact columns, independent": _exact_columns,
-    "fresh rows": _fresh,
-}
+    def once(self, key: Key, compute: Callable[[], dict[str, Any]]) -> None:
+        if key in self.known:
+            return
+        start = time.process_time()
+        line = {"key": key, **compute(), "cpu_seconds": round(time.process_time() - start, 2)}
+        self.known[key] = line
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a") as out:
+            out.write(json.dumps(line) + "\n")
+        print(json.dumps(line)[:300], flush=True)
 
 
 def found(game: Game, draws: int, rng: np.random.Generator) -> tuple[AttackResult, ...]:
     return examine(game, default_attacks(game.view), draws, rng, lambda step, done: None)
 
 
-def null(folder: Path, repeats: int) -> None:
-    """How often the suite calls a leak, or breaks a promise, where there is none (2000 members, 1000 held out)."""
-    for table in tables(folder):
-        for name, make in NULL.items():
-            rng = np.random.default_rng(1)
-            claim = Claim(0.1, DELTA)
-            smallest, bounds = [], []
-            for _ in range(repeats):
-                game = table.game(make, 2000, 1000, rng, claim)
+def _seeded(*parts: object) -> np.random.Generator:
+    return np.random.default_rng(list("/".join(map(str, parts)).encode()))
+
+
+def null(data: Sequence[Table], store: Store, repeats: int) -> None:
+    """600 members, 300 held out; the kinds of output in turn."""
+    for seed in range(repeats):
+        for table in data:
+            kind = list(NULL)[seed % len(NULL)]
+
+            def run(table: Table = table, kind: str = kind, seed: int = seed) -> dict[str, Any]:
+                rng = _seeded("null", table.name, seed)
+                game = table.game(NULL[kind], 600, 300, rng, Claim(0.1, DELTA))
                 results = with_bounds(found(game, 999, rng), game, rng)
-                smallest.append(min(result.adjusted_p for result in results))
-                bounds.append(max(result.bound.epsilon for result in results if result.bound))
-            alarms = int((np.array(smallest) <= 0.05).sum())
-            broken = int((np.array(bounds) > claim.epsilon).sum())
-            print(
-                f"{table.name:24} {name:22} leak called {alarms} of {repeats}: "
-                f"{stats.clopper_pearson(alarms, repeats)}; violation {broken} of {repeats}",
-                flush=True,
-            )
+                least = min(results, key=lambda result: result.adjusted_p)
+                bound = max(result.bound.epsilon for result in results if result.bound)
+                return {"p": least.adjusted_p, "by": least.label, "epsilon_at_least": bound}
+
+            store.once(("null", table.name, kind, str(seed)), run)
 
 
-def power(folder: Path, repeats: int) -> None:
-    """How often each leak is called: 5000 members with 5000 or 555 held out (a tenth of all)."""
-    for table in tables(folder):
-        for held_out in (5000, 555):
-            for name, make in LEAKS.items():
-                rng = np.random.default_rng(2)
-                games = (table.game(make, 5000, held_out, rng) for _ in range(repeats))
-                seen = sum(min(r.adjusted_p for r in found(game, 1999, rng)) <= 0.05 for game in games)
-                print(f"{table.name:24} {held_out:5} held out  {name:34} {seen} of {repeats}", flush=True)
+def power(data: Sequence[Table], store: Store, repeats: int) -> None:
+    """5000 members, 1250 held out (a fifth of all)."""
+    for seed in range(repeats):
+        for table in data:
+            for kind, make in POWER.items():
+
+                def run(
+                    table: Table = table, kind: str = kind, make: Make = make, seed: int = seed
+                ) -> dict[str, Any]:
+                    rng = _seeded("power", table.name, kind, seed)
+                    game = table.game(make, 5000, 1250, rng)
+                    least = min(found(game, 1999, rng), key=lambda result: result.adjusted_p)
+                    return {"p": least.adjusted_p, "by": least.label}
+
+                store.once(("power", table.name, kind, str(seed)), run)
 
 
-def table(folder: Path, repeats: int) -> None:
-    """Mean AUC and true-positive rate at 1 % false positives of every attack (1000 members, 1000 held out)."""
-    for data in tables(folder):
-        for name, make in OUTPUTS.items():
-            rng = np.random.default_rng(3)
-            seen: dict[str, list[tuple[float, float]]] = {}
-            for _ in range(repeats):
-                game = data.game(make, 1000, 1000, rng)
-                for attack in default_attacks(game.view):
-                    scores = attack(game.view, rng)
-                    rate = stats.rate_at(scores, game.member, 0.01)
-                    area = stats.auc(scores, game.member).value
-                    seen.setdefault(attack.name, []).append((area, rate.value if rate else math.nan))
-            cells = [
-                f"{k} {np.mean([a for a, _ in v]):.3f}/{np.mean([r for _, r in v]):.3f}"
-                for k, v in seen.items()
-            ]
-            print(f"{data.name:22} {name:34} " + "; ".join(cells), flush=True)
+def strengths(game: Game, rng: np.random.Generator, extended: bool) -> dict[str, Any]:
+    """Area and true-positive rate at 1 % false positives of every attack, and what the suite makes of them."""
+    attacks = resolved([EXTENDED], game.view, Asked()) if extended else default_attacks(game.view)
+    default = {attack.name for attack in default_attacks(game.view)}
+    each = examine(game, attacks, 1999, rng, lambda step, done: None)
+    everyone = {
+        r.name: [r.auc.value, r.rates[1].rate.value if r.rates[1].rate else math.nan]
+        for r in each
+        if r.group == "everyone"
+    }
+    least = min((r for r in each if r.name in default), key=lambda r: r.adjusted_p)
+    return {"attacks": everyone, "p": least.adjusted_p, "by": least.label}
 
 
-def speed(folder: Path, repeats: int) -> None:
-    """The whole suite with controls on each table, a tenth held out."""
-    for data in tables(folder):
-        rng = np.random.default_rng(4)
-        members = round(0.9 * len(data.records))
-        game = data.game(_noisy_tree, members, len(data.records) - members, rng, Claim(10.0, DELTA))
-        wall, cpu = time.perf_counter(), time.process_time()
-        result = run_game(game, rng)
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        size = f"{len(data.records)} x {len(data.ordered)}"
-        print(
-            f"{data.name:24} {size:12} {wall:6.1f} s, {cpu:6.1f} CPU-s, {peak:.0f} MB: {result.verdict}",
-            flush=True,
-        )
+def outputs(data: Sequence[Table], store: Store, repeats: int) -> None:
+    """1000 members, 1000 held out."""
+    for seed in range(repeats):
+        for table in data:
+            for kind, make in LEAKY.items():
+
+                def run(
+                    table: Table = table, kind: str = kind, make: Make = make, seed: int = seed
+                ) -> dict[str, Any]:
+                    rng = _seeded("outputs", table.name, kind, seed)
+                    return strengths(table.game(make, 1000, 1000, rng), rng, extended=True)
+
+                store.once(("outputs", table.name, kind, str(seed)), run)
 
 
-if __name__ == "__main__":
+def our_models(data: Sequence[Table], store: Store, repeats: int) -> None:
+    """5000 members, 1250 held out."""
+    for seed in range(repeats):
+        for table in data:
+            for kind, (make, epsilon) in models().items():
+
+                def run(
+                    table: Table = table,
+                    kind: str = kind,
+                    make: Make = make,
+                    epsilon: float = epsilon,
+                    seed: int = seed,
+                ) -> dict[str, Any]:
+                    rng = _seeded("models", table.name, kind, seed)
+                    claim = Claim(epsilon, DELTA) if math.isfinite(epsilon) else None
+                    game = table.game(make, 5000, 1250, rng, claim)
+                    results = with_bounds(found(game, 1999, rng), game, rng)
+                    least = min(results, key=lambda result: result.adjusted_p)
+                    return {
+                        "p": least.adjusted_p, "by": least.label, "auc": least.auc.value,
+                        "epsilon_at_least": max(r.bound.epsilon for r in results if r.bound),
+                    }  # fmt: skip
+
+                store.once(("models", table.name, kind, str(seed)), run)
+
+
+def peer(data: Sequence[Table], store: Store, repeats: int) -> None:
+    """Anonymeter's singling out, linkability and inference on the very outputs of `outputs`."""
+    python = interpreter("anonymeter", DEFAULT)
+    script = Path(__file__).parent / "peers" / "with_anonymeter.py"
+    for seed in range(repeats):
+        for table in data:
+            for kind, make in LEAKY.items():
+
+                def run(
+                    table: Table = table, kind: str = kind, make: Make = make, seed: int = seed
+                ) -> dict[str, Any]:
+                    game = table.game(make, 1000, 1000, _seeded("outputs", table.name, kind, seed))
+                    with tempfile.TemporaryDirectory() as folder:
+                        _written(game, Path(folder))
+                        done = subprocess.run(
+                            [str(python), str(script), folder], check=True, capture_output=True, text=True
+                        )
+                    return json.loads(done.stdout.splitlines()[-1])
+
+                store.once(("peer", table.name, kind, str(seed)), run)
+
+
+def _written(game: Game, folder: Path) -> None:
+    """Members, controls and synthetic rows as csv; ordered columns as numbers, the others as words."""
+    view, member = game.view, game.member
+    rows = view.candidates.rows
+    for name, records in (
+        ("members", rows.take(np.flatnonzero(member)).cells),
+        ("controls", rows.take(np.flatnonzero(~member)).cells),
+        ("synthetic", view.synthetic.cells),
+    ):
+        frame = pd.DataFrame({a: records[a].astype(np.int64) for a in records.domain.attributes})
+        for a, ordered in zip(records.domain.attributes, view.candidates.ordered, strict=True):
+            if not ordered:
+                frame[a] = "v" + frame[a].astype(str)
+        frame.to_csv(folder / f"{name}.csv", index=False)
+
+
+MODES = {
+    "null": (null, 200),
+    "power": (power, 20),
+    "outputs": (outputs, 2),
+    "models": (our_models, 2),
+    "peer": (peer, 1),
+}
+
+
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    modes = {"null": null, "power": power, "table": table, "speed": speed}
-    parser.add_argument("mode", choices=modes)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("mode", choices=[*MODES, "report"])
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--store", type=Path, default=STORE)
     parser.add_argument("--repeats", type=int, default=0)
+    parser.add_argument("--tables", nargs="+", default=list(TABLES))
     chosen = parser.parse_args()
-    modes[chosen.mode](
-        chosen.data, chosen.repeats or {"null": 200, "power": 20, "table": 5, "speed": 1}[chosen.mode]
-    )
+    store = Store(chosen.store)
+    if chosen.mode == "report":
+        print(report(list(store.known.values())))
+        return
+    if chosen.data is None:
+        sys.exit("--data is needed: the folder of the tables")
+    work, repeats = MODES[chosen.mode]
+    work(list(tables(chosen.data, tuple(chosen.tables))), store, chosen.repeats or repeats)
+
+
+if __name__ == "__main__":
+    main()

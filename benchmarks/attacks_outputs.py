@@ -14,12 +14,16 @@ from sklearn.tree import DecisionTreeClassifier
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "attacks"))
 
-import known_leaks  # noqa: E402
+import known_leaks
 
-from attacks import Candidates, Claim, Game, Rows, View  # noqa: E402
-from attacks.kernels import Neighbourhood  # noqa: E402
-from dpsynth.domain import Clique, Domain  # noqa: E402
-from dpsynth.records import Records  # noqa: E402
+import dpsynth
+import dpsynth.mechanisms
+from attacks import Candidates, Claim, Game, Rows, View
+from attacks.kernels import Neighbourhood
+from dpsynth.domain import Clique, Domain
+from dpsynth.encoding import Encoding
+from dpsynth.records import Records
+from dpsynth.schema import Schema
 
 TABLES = ("adult_coded", "nist_acs_national2019", "bank_marketing")
 CELLS = 32
@@ -218,6 +222,36 @@ def _from_leaves(
     first = np.searchsorted(leaves[order], wanted, "left")
     count = np.searchsorted(leaves[order], wanted, "right") - first
     return values[order[first + rng.integers(0, count)]]
+
+
+def fitted(method: str, epsilon: float) -> Make:
+    """Our own generator, every column a category of as many values as it has levels."""
+
+    def make(
+        members: Records, reference: Records, ordered: NDArray[np.bool_], rng: np.random.Generator
+    ) -> Output:
+        sizes = zip(members.domain.attributes, members.domain.sizes, strict=True)
+        schema = Schema(
+            columns={
+                name: {"type": "category", "values": [f"v{i}" for i in range(size)]} for name, size in sizes
+            }
+        )
+        words = {name: np.char.add("v", members[name].astype(str)) for name in members.domain.attributes}
+        model = dpsynth.fit(pd.DataFrame(words), schema, method=method, epsilon=epsilon, delta=DELTA)
+        made = Encoding(schema).encode(model.sample_table(len(members), rng))
+        return Records(members.domain, made.columns), tuple(m.clique for m in model.measurements)
+
+    return make
+
+
+def models() -> dict[str, tuple[Make, float]]:
+    """Every method and budget with the claim that goes with it; for no privacy the noise is next to nothing."""
+    found: dict[str, tuple[Make, float]] = {}
+    for method in ("mst", "aim"):
+        if method in dpsynth.mechanisms.METHODS:
+            found |= {f"{method}, epsilon {e:g}": (fitted(method, e), e) for e in (1.0, 3.0, 10.0, 100.0)}
+            found[f"{method}, no privacy"] = (fitted(method, 1e6), math.inf)
+    return found
 
 
 NULL: dict[str, Make] = {"fresh rows": fresh, "tree at epsilon 0.1": private_tree(0.1)}
