@@ -103,8 +103,9 @@ def _numbered(groups: Sequence[Sequence[int]], size: int) -> Cells:
 
 
 def marginals(model: Model, cliques: Sequence[Clique], merges: Merges) -> dict[Clique, NDArray[Any]]:
-    """Expected counts on merged cells; `model` has merged these, or fewer."""
+    """Expected counts on merged cells, as counted on a sample where no table holds them; `model` has merged these cells,
+    or fewer."""
     inside = model.inside if isinstance(model, MergedModel) else model
     done = model.merges if isinstance(model, MergedModel) else {}
     rest = {a: cells for a, cells in merges.items() if a not in done}
-    return {c: merge_counts(table, c, rest) for c, table in inside.marginals(cliques).items()}
+    return {c: merge_counts(table, c, rest) for c, table in inside.approximate(cliques).items()}
