@@ -159,7 +159,16 @@ def speed(path: Path) -> None:
     def note(step: str, done: float) -> None:
         marks.setdefault(step, []).append((time.perf_counter(), time.process_time()))
 
-    human = ReleaseFields("benchmark", "nobody", "public data", "nobody", ("anything",))
+    human = ReleaseFields(
+        purpose="benchmark",
+        recipient="nobody",
+        lawful_basis="public data",
+        contact="nobody",
+        prohibited_uses=("anything",),
+        approver="nobody",
+        review_date="2100-01-01",
+        bounds_decided_by="nobody",
+    )
     with tempfile.TemporaryDirectory() as folder:
         budget = Budget(1.0, 1e-9)
         with Ledger.open(Path(folder, "a.ledger"), dataset="benchmark", promise=budget) as ledger:

@@ -4,6 +4,7 @@ else.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -178,9 +179,35 @@ def columns(schema: Schema) -> list[Json]:
                 "origin": column.origin,
                 "was": column.was,
                 "reason": column.reason,
+                "formulas": _formulas(schema, name),
             }
         )
     return found
+
+
+FORMULA = ("=", "+", "-", "@")
+"""What a spreadsheet takes for a formula when a text begins with it."""
+
+
+def _formulas(schema: Schema, name: str) -> int:
+    """How many texts of the column, its name included, a spreadsheet would run. They are declared, so that this
+    is public; they are written as they are, because a changed value would not come back the same."""
+    column = schema.columns[name]
+    texts = [name]
+    if column.type == "category":
+        texts += column.values
+    elif column.type == "boolean":
+        texts += [text for text in (column.true_value, column.false_value) if text is not None]
+    elif column.type == "id":
+        texts.append(column.format)
+    return sum(text.startswith(FORMULA) and not _is_number(text) for text in texts)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _declared(schema: Schema, name: str) -> str:

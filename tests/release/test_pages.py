@@ -17,6 +17,7 @@ from release_parts import Parts
 from dpsynth import release
 from dpsynth.release.facts import percent
 from dpsynth.release.pages import render, svg
+from dpsynth.release.pages.foreign import drawing
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -242,3 +243,60 @@ def test_shares_in_words() -> None:
 def test_the_templates_are_installed_with_the_package() -> None:
     folder = Path(render.__file__).parent
     assert {p.name for p in folder.iterdir()} >= {"base.html", "public.html", "internal.html", "style.css"}
+
+
+def test_a_spreadsheet_warning_appears_only_when_it_is_due(bundle: release.Bundle) -> None:
+    report = json.loads((bundle.public / "report.json").read_text())
+    words = "".join(read(render.public_page(report)).words)
+    assert "spreadsheet" not in words
+    report["columns"][0]["formulas"] = 3
+    words = "".join(read(render.public_page(report)).words)
+    assert "3 declared column names or values begin with a character that spreadsheets run" in words
+
+
+HARMLESS = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9" role="img" aria-label="a"><title>a &lt; b</title>'
+    '<rect x="1" y="1" width="2" height="2" fill="#fff"/><text x="1" y="2">&lt;script&gt;</text></svg>'
+)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "<svg onload='alert(1)'></svg>",
+        "<svg><script>alert(1)</script></svg>",
+        "<svg><foreignObject><p>x</p></foreignObject></svg>",
+        "<svg><image href='http://example.org/x'/></svg>",
+        "<svg><a href='#x'><text>x</text></a></svg>",
+        "<svg><rect fill='url(http://example.org/x)'/></svg>",
+        "<svg><rect style='fill: red'/></svg>",
+        "<svg><style>*{display:none}</style></svg>",
+        '<!DOCTYPE svg [<!ENTITY x "y">]><svg><text>&x;</text></svg>',
+        "<?xml-stylesheet href='x'?><svg/>",
+        "<p>not a drawing</p>",
+        "<svg><rect></svg>",
+        "no markup at all",
+        f"<svg><text>{'x' * 300_000}</text></svg>",
+        7,
+        None,
+    ],
+)
+def test_foreign_drawings_are_drawings_or_nothing(hostile: object) -> None:
+    assert drawing(hostile) is None
+    shown = drawing(HARMLESS)
+    assert shown is not None
+    assert "<title>a &lt; b</title>" in shown
+    assert "<script>" not in shown
+
+
+def test_drawings_of_the_attacks_are_on_the_internal_page_and_hostile_ones_are_not(
+    bundle: release.Bundle,
+) -> None:
+    report = json.loads((bundle.internal / "report.json").read_text())
+    plain = read(render.internal_page(report)).tags["svg"]
+    report["suite"]["drawings"] = {
+        "roc": HARMLESS,
+        "epsilon_bounds": HARMLESS,
+        "risk_by_isolation": "<svg onload='x'/>",
+    }
+    assert read(render.internal_page(report)).tags["svg"] == plain + 1  # one in the place of ours, one more
