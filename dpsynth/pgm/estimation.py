@@ -30,6 +30,7 @@ from dpsynth.pgm.problem import (
     maximal_cliques,
 )
 from dpsynth.privacy.merging import merged_domain
+from dpsynth.threads import one_thread
 
 Floats = NDArray[np.float64]
 Model = GraphicalModel | MergedModel
@@ -111,6 +112,7 @@ def fit_with_report(
     return MergedModel(domain, inside, merges, within_shares(domain, measurements, merges)), report
 
 
+@one_thread()
 def _descended(
     domain: Domain,
     targets: Sequence[Target],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +14,7 @@ from dpsynth.counting import weigh
 from dpsynth.domain import Clique, Domain
 from dpsynth.errors import CapacityError
 from dpsynth.pgm.contraction import Beliefs, Inference
-from dpsynth.pgm.elimination import Plan, plan_contraction
+from dpsynth.pgm.elimination import Plan, Scope, plan_contraction
 from dpsynth.pgm.queries import Tensor, shared_marginals
 from dpsynth.pgm.sampling import Sampler
 from dpsynth.records import Records, joined
@@ -37,10 +37,15 @@ LOST_MASS = 1e-9
 
 
 def plan_for(domain: Domain, cliques: Sequence[Clique], keep: Clique = ()) -> Plan:
-    """The contraction plan for tables over `cliques` (which cover the domain)."""
+    """The contraction plan for tables over `cliques` (which cover the domain), remembered for recent structures."""
     index = {a: i for i, a in enumerate(domain.attributes)}
-    scopes = [tuple(index[a] for a in clique) for clique in cliques]
-    return plan_contraction(domain.sizes, scopes, tuple(index[a] for a in keep))
+    scopes = tuple(tuple(index[a] for a in clique) for clique in cliques)
+    return _plan(domain.sizes, scopes, tuple(index[a] for a in keep))
+
+
+@lru_cache(maxsize=512)
+def _plan(sizes: tuple[int, ...], scopes: tuple[Scope, ...], keep: Scope) -> Plan:
+    return plan_contraction(sizes, scopes, keep)
 
 
 class GraphicalModel:
@@ -86,7 +91,8 @@ class GraphicalModel:
 
     @cached_property
     def _beliefs(self) -> Beliefs:
-        return self._inference.run(self._flat)
+        with one_thread():
+            return self._inference.run(self._flat)
 
     @property
     def log_z(self) -> float:
@@ -174,6 +180,7 @@ class GraphicalModel:
         holders = [i for i, other in enumerate(self.cliques) if set(clique) <= set(other)]
         return min(holders, key=lambda i: self.domain.size(self.cliques[i]), default=None)
 
+    @one_thread()
     def _outside(self, clique: Clique) -> Floats:
         plan = plan_for(self.domain, self.cliques, keep=clique)
         cells = plan.room
