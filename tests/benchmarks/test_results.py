@@ -96,7 +96,7 @@ def test_the_table_says_ratios_and_what_is_unfinished() -> None:
     found = [run_of(ours, 0.02), run_of(ours, 0.04, 1), run_of(peer, 0.06)]
     found.append(replace(run_of(slow, 1.0), state="unfinished", scores=None, reason="CPU limit"))
     text = report([TABLE], found, "the command")
-    (mine,) = (line for line in text.splitlines() if line.startswith("| dpsynth mst |"))
+    (mine,) = (line for line in text.splitlines() if line.startswith("| dpsynth mst | 2 |"))
     assert [c.strip() for c in mine.split("|")][2:-1] == [
         "2", "0.0100", "0.0300 ± 0.0141", "0.0600", "-", "-", "0.50", "0.50", "1.00", "2 (0.5)", "100",
         ours.version.removeprefix("source "), "2026-01-01 00:00",
@@ -104,6 +104,7 @@ def test_the_table_says_ratios_and_what_is_unfinished() -> None:
     assert "| dpmm mst: unfinished, CPU limit | 0 |" in text
     assert "> 900" in text
     assert "ratios 0.65: reached" in text
+    assert "| dpsynth mst | 1 of 1 | 1.00 | tiny, epsilon 1 |" in text
 
 
 def test_a_task_travels(tmp_path: Path) -> None:
