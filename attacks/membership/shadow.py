@@ -142,6 +142,7 @@ class _Game:
     ) -> None:
         """The generator until there are so many runs."""
         known = self.coder.rows(self.table).cell_hashes
+        own = [known[self.unit == target] for target in self.targets]
         while len(self.coins) < fits:
             tell(len(self.coins))
             coin = rng.random(len(self.targets)) < 0.5
@@ -152,9 +153,7 @@ class _Game:
             rows = self.coder.rows(made)
             self.coins.append(coin)
             self.summaries.append(summary(rows, self.coder.ordered))
-            self.answers.append(
-                np.stack([answers(rows, known[self.unit == t], self.sets) for t in self.targets])
-            )
+            self.answers.append(answers(rows, own, self.sets))
 
     def scores(self) -> tuple[Floats, Floats, Mask]:
         """Of both attacks on the later half of the runs, flat over (run, target); and whether the target was in."""

@@ -6,6 +6,8 @@ answer questions about one target (as Houssiau et al. 2022).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,15 +44,20 @@ def question_sets(columns: int, count: int, rng: np.random.Generator) -> list[tu
     return drawn
 
 
-def answers(rows: Rows, target: Hashes, sets: list[tuple[int, ...]]) -> Floats:
-    """For each set of columns the synthetic rows that agree there with a row of the target, shape (sets,).
+def answers(rows: Rows, targets: Sequence[Hashes], sets: Sequence[tuple[int, ...]]) -> Floats:
+    """Per target and set of columns, the synthetic rows that agree there with a row of the target.
 
-    `target` (rows of the target, columns): hashes of its cells.
+    `targets`: the hashes of each target's cells, (its rows, columns). Shape (targets, sets).
     """
-    hashes = rows.cell_hashes
-    return np.array(
-        [np.isin(_key(hashes, columns), _key(target, columns)).sum() for columns in sets], dtype=np.float64
-    )
+    counts = np.empty((len(targets), len(sets)))
+    for j, columns in enumerate(sets):
+        made = _key(rows.cell_hashes, columns)
+        for i, own in enumerate(targets):
+            same = np.zeros(len(made), bool)
+            for key in _key(own, columns):
+                same |= made == key
+            counts[i, j] = np.count_nonzero(same)
+    return counts
 
 
 def _key(hashes: Hashes, columns: tuple[int, ...]) -> Hashes:

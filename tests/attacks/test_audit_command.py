@@ -25,10 +25,10 @@ def folder(tmp_path: Path) -> Path:
     """Three files of one population, with an id and a column of free text."""
     rng = np.random.default_rng(2)
     for name in NAMES:
-        rows = frame(population(400, rng, 6, 6))
+        rows = frame(population(150, rng, 6, 6))
         rows = rows.assign(
-            id=rng.permutation(10**6)[:400], note=[f"text {v}" for v in rng.integers(0, 10**6, 400)],
-            cost=rng.gamma(2, 50, 400).round(2),
+            id=rng.permutation(10**6)[:150], note=[f"text {v}" for v in rng.integers(0, 10**6, 150)],
+            cost=rng.gamma(2, 50, 150).round(2),
         )  # fmt: skip
         rows.to_csv(tmp_path / f"{name}.csv", index=False)
     return tmp_path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import known_leaks
 import numpy as np
@@ -15,8 +16,8 @@ from attacks.asked import default_attacks, resolved
 from attacks.disclosure import InferByLearning, InferByNearest, Linkability, SinglingOut
 from attacks.disclosure.parts import Classes
 from attacks.stats import difference, wilson
-from attacks.suite import examine
-from attacks.threat import Candidates, Game, Rows, View, concatenate
+from attacks.suite import examine, with_bounds
+from attacks.threat import Candidates, Claim, Game, Rows, View, concatenate
 from dpsynth.domain import Domain
 from dpsynth.errors import AuditError
 from dpsynth.records import Records
@@ -164,8 +165,8 @@ def test_what_was_asked_decides_the_set() -> None:
 
 
 def test_fresh_rows_teach_about_people_but_about_nobody(files: Make) -> None:
-    case = files(1500, 1500, seed=3)
-    result = case.run(case.reference, secrets=["c0"], quasi_identifiers=["c1", "c2", "c3"])
+    case = files(700, 700, seed=3)
+    result = case.run(case.reference, secrets=["c0"], quasi_identifiers=["c1", "c2", "c3"], must_see=0.1)
     guesses = {a.name: a for a in result.attacks if a.success and a.group == "everyone"}
     learnt = guesses["infer c0, learning"].success
     assert learnt is not None
@@ -179,18 +180,31 @@ def test_fresh_rows_teach_about_people_but_about_nobody(files: Make) -> None:
 
 def test_a_copy_gives_secrets_away(files: Make) -> None:
     case = files(1000, 1000, seed=4)
-    result = case.run(
-        case.members, secrets=["c0"], quasi_identifiers=[f"c{i}" for i in range(2, 10)], must_see=0.2
-    )
-    assert result.verdict == VIOLATION
+    game = replace(_game(case, case.members), claim=Claim(1.0, 1e-9))
+    asked = Asked(("c0",), tuple(f"c{i}" for i in range(2, 10)))
+    chosen = [
+        attack for attack in default_attacks(game.view, asked) if attack.threat.wants != Wants.MEMBERSHIP
+    ]
+    found = with_bounds(examine(game, chosen, 999, case.rng, lambda step, done: None), game, case.rng)
+    everyone = {result.name: result for result in found if result.group == "everyone"}
     for name in ("infer c0, nearest row", "infer c0, learning", "link two sources"):
-        found = next(a for a in result.attacks if a.label == name)
-        assert found.success is not None
-        assert found.success.members.value > 0.9, name
-        assert found.success.excess.low > 0.2, name
-        assert found.adjusted_p <= 0.05
-        assert found.bound is not None
-        assert found.bound.epsilon > 1.0, name
+        result = everyone[name]
+        assert result.success is not None
+        assert result.success.members.value > 0.9, name
+        assert result.success.excess.low > 0.2, name
+        assert result.adjusted_p <= 0.05
+        assert result.bound is not None
+        assert result.bound.epsilon > 1.0, name
+
+
+def test_a_secret_given_away_breaks_the_promise(files: Make) -> None:
+    case = files(600, 600, seed=4)
+    inference = InferByNearest("c0", tuple(f"c{i}" for i in range(1, 10)))
+    result = case.run(case.members, attacks=[inference], must_see=0.5)
+    assert result.verdict == VIOLATION, str(result)
+    weak = case.run(case.members, attacks=[inference], claim=(50.0, 1e-9), must_see=0.5)
+    assert (weak.verdict, weak.bound) == (LEAK, "within")
+    assert "its guess is right for" in weak.headline
 
 
 def test_a_secret_that_is_copied_with_some_columns_is_a_leak_by_inference(files: Make) -> None:
