@@ -111,7 +111,9 @@ def check(
         except DataError as error:
             return _misfits(lines, error, misfits(spec.data_path, spec.schema))
         lines.append(f"data: all {found['rows']} rows fit the schema")
-    gate = before_spending(spec.schema, settings_of(spec).human)
+    rules = None if spec.policy_path is None else policy.Policy.load(spec.policy_path)
+    promise = spec.budget.promise.budget if spec.budget and spec.budget.promise else budget
+    gate = before_spending(spec.schema, settings_of(spec).human, rules, budget, promise)
     open_points = [c.words for c in gate.checks if not c.passed]
     lines += [f"before a release: {words}" for words in open_points]
     return Answer({**found, "before_release": open_points}, "\n".join(lines))
