@@ -10,6 +10,7 @@ from attacks.membership.classifier import Classifier
 from attacks.membership.density import DensityRatio, MonteCarlo
 from attacks.membership.joins import Join
 from attacks.membership.marginals import MarginalRatio, ThreeWayRatio
+from attacks.reidentification.linkage import LinkByKnown, RatioTest
 from attacks.reidentification.nearest import CloserThanPeople, ClosestRecord
 from attacks.reidentification.origin import Origin
 from attacks.threat import Attack, View
@@ -84,13 +85,22 @@ def _disclosure(names: tuple[str, ...], asked: Asked) -> list[Attack]:
     return chosen
 
 
+def _further(view: View, asked: Asked) -> list[Attack]:
+    """What the extended set has beside the default one."""
+    further: list[Attack] = [DensityRatio(), MonteCarlo(), Classifier(), RatioTest()]
+    names = view.synthetic.cells.domain.attributes
+    if asked.quasi_identifiers and len(asked.quasi_identifiers) < len(names):
+        further.append(LinkByKnown(asked.quasi_identifiers))
+    return further
+
+
 def resolved(attacks: Sequence[Attack | str] | None, view: View, asked: Asked) -> tuple[Attack, ...]:
     """The attacks to run: None and "default" stand for the default set. AuditError A107 when two share a name."""
     listed: list[Attack] = []
     for attack in [DEFAULT] if attacks is None else attacks:
         if attack in (DEFAULT, EXTENDED):
             listed += default_attacks(view, asked)
-            listed += [DensityRatio(), MonteCarlo(), Classifier()] if attack == EXTENDED else []
+            listed += _further(view, asked) if attack == EXTENDED else []
         elif isinstance(attack, str):
             raise AuditError(
                 "A110", f"there is no attack {attack!r}", "give attack objects, 'default' or 'extended'"

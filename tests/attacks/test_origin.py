@@ -14,6 +14,7 @@ from attacks.asked import EXTENDED, Asked, default_attacks, resolved
 from attacks.kernels import posterior_votes
 from attacks.membership.classifier import Classifier
 from attacks.membership.density import DensityRatio, MonteCarlo, people_near, synthetic_near
+from attacks.reidentification.linkage import LinkByKnown, RatioTest
 from attacks.reidentification.nearest import CloserThanPeople
 from attacks.reidentification.origin import Channel, Origin, log_ratios, most_likely
 from attacks.threat import Candidates, Game, Rows, View
@@ -139,7 +140,9 @@ def test_columns_of_one_kind_only(ordered: NDArray[np.bool_]) -> None:
     assert area(Origin(), view, rng) > 0.9
 
 
-@pytest.mark.parametrize("attack", [DensityRatio(), MonteCarlo(), MonteCarlo(plain=True), Classifier()])
+@pytest.mark.parametrize(
+    "attack", [DensityRatio(), MonteCarlo(), MonteCarlo(plain=True), Classifier(), RatioTest()]
+)
 def test_the_extended_attacks_see_a_copy(attack: object) -> None:
     records, members, rng = people(6)
     assert area(attack, view_of(records, members), rng) > 0.7
@@ -162,4 +165,34 @@ def test_the_extended_set_holds_the_default_one() -> None:
     extended = [attack.name for attack in resolved([EXTENDED], view, Asked())]
     assert "origin of rows" in default
     assert extended[: len(default)] == default
-    assert set(extended) - set(default) == {"density ratio", "Monte Carlo neighbourhood", "classifier"}
+    further = {"density ratio", "Monte Carlo neighbourhood", "classifier", "ratio of the two closest"}
+    assert set(extended) - set(default) == further
+    known = Asked(quasi_identifiers=("c0", "c1", "c2"))
+    assert "link by known columns" in [attack.name for attack in resolved([EXTENDED], view, known)]
+
+
+def test_a_link_by_known_columns_reads_the_closest_row() -> None:
+    """Against every pair: what the closest row on the known columns gets right of the others, weighted."""
+    records, members, rng = people(9)
+    view = view_of(records, known_leaks.perturbed(members, 0.1, 300, rng))
+    attack = LinkByKnown(("c0", "c3"), (1.0, 3.0))
+    own, made = view.candidates.rows, view.synthetic
+    apart = np.abs(own.fine[:, None, 0].astype(int) - made.fine[None, :, 0])
+    distance = apart + 3 * 255 * (own.fine[:, None, 3] != made.fine[None, :, 3])
+    scores = attack(view, rng)
+    for i in range(0, 600, 50):
+        closest = np.flatnonzero(distance[i] == distance[i].min())
+        possible = []
+        for j in closest:
+            surprise = 0.0
+            for name in ("c1", "c2", "c4", "c5", "c6", "c7"):
+                cells = own.cells[name]
+                share = (np.bincount(cells, minlength=8)[cells[i]] + 1.0) / (len(cells) + 8)
+                surprise -= np.log(share) * (cells[i] == made.cells[name][j])
+            possible.append(surprise)
+        assert np.isclose(scores[i], possible).any()
+    assert area(LinkByKnown(("c0", "c1", "c2", "c3", "c4")), view_of(records, members), rng) > 0.7
+    with pytest.raises(ValueError, match="weight"):
+        LinkByKnown(("c0",), (1.0, 2.0))
+    with pytest.raises(ValueError, match="no column"):
+        LinkByKnown(("unknown",))(view, rng)
