@@ -6,8 +6,6 @@ independent of everything else: ``p(x) = p(merged x) * product over merged attri
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -17,13 +15,11 @@ from numpy.typing import NDArray
 from dpsynth.domain import Clique, Domain
 from dpsynth.measurement import Measurement, Merges
 from dpsynth.pgm.graphical import GraphicalModel
+from dpsynth.pgm.sampling import deal
 from dpsynth.privacy.merging import merged_domain
-from dpsynth.records import Codes, Records, code_dtype, joined
+from dpsynth.records import Records, joined
 
 Floats = NDArray[np.float64]
-
-KINDS = 1 << 16
-"""Kinds of records that are told apart when merged cells are dealt out: 16 bits are sorted in one pass."""
 
 
 class MergedModel:
@@ -109,18 +105,11 @@ class MergedModel:
         return MergedModel(self.domain, self.inside.conditioned(inside), self.merges, shares)
 
     def expanded(self, records: Records, rng: np.random.Generator) -> Records:
-        """Records over merged cells as records over the original ones.
-
-        A merged cell's records are dealt out in the order of their other attributes (the small ones first), by a sequence of
-        low discrepancy: so not only all of them, but those of each kind too, get their shares almost to the record.
-        """
+        """Records over merged cells as records over the original ones."""
         columns = dict(zip(records.domain.attributes, records.columns, strict=True))
-        for attribute, step in zip(self.merges, _steps(), strict=False):
-            order = np.argsort(_kinds(records, attribute), kind="stable")
-            points = np.empty(len(records))
-            points[order] = (rng.random() + np.arange(len(records)) * step) % 1.0
-            cells, shares = self.merges[attribute], self.shares[attribute]
-            columns[attribute] = _dealt(columns[attribute], points, cells, shares)
+        for attribute, cells in self.merges.items():
+            inside = (np.arange(int(cells.max()) + 1)[:, None] == cells) * self.shares[attribute]
+            columns[attribute] = deal(columns[attribute], inside, rng)
         return Records(self.domain, tuple(columns[a] for a in self.domain.attributes))
 
     def state(self) -> tuple[dict[str, Any], dict[str, Floats]]:
@@ -200,51 +189,3 @@ def _shares(counts: Floats, variance: float, cells: NDArray[np.integer[Any]]) ->
         pulled = np.maximum(found.mean() + kept * (found - found.mean()), 0.0)
         shares[inside] = pulled / pulled.sum() if pulled.sum() > 0 else 1.0 / size
     return shares
-
-
-def _steps() -> Iterator[float]:
-    """Square roots of the primes: multiples of one of them, modulo 1, fill the interval evenly, and those of several fill
-    the cube (Kronecker sequences), so that attributes which are dealt out in nearly the same order do not fall together."""
-    primes: list[int] = []
-    for number in itertools.count(2):
-        if all(number % prime for prime in primes):
-            primes.append(number)
-            yield math.sqrt(number) % 1.0
-
-
-def _kinds(records: Records, attribute: str) -> NDArray[np.uint16]:
-    """A number for each record: its cell of the attribute, then those of as many small other ones as 16 bits hold."""
-    key = records[attribute].astype(np.uint16)
-    room = KINDS // records.domain[attribute]
-    for other in sorted(records.domain.attributes, key=lambda a: records.domain[a]):
-        size = records.domain[other]
-        if other != attribute and 1 < size <= room:
-            key = key * np.uint16(size) + records[other].astype(np.uint16)
-            room //= size
-    return key
-
-
-def _dealt(column: Codes, points: Floats, cells: NDArray[np.integer[Any]], shares: Floats) -> Codes:
-    """An original cell for each row's merged one: where its point, in [0, 1), falls among the shares."""
-    members = np.argsort(cells, kind="stable")
-    first = np.searchsorted(cells[members], np.arange(int(cells.max()) + 1))
-    # all cells in a row, group by group: group g occupies [g, g + 1)
-    edges = np.cumsum(shares[members])
-    edges -= (np.append(0.0, edges)[first] - np.arange(len(first)))[cells[members]]
-    found = np.searchsorted(edges, column + points, side="right")
-    # rounding at the very end of a group must not reach into the next, nor a cell without a share
-    last = np.append(first[1:], len(members)) - 1
-    chosen = members[np.minimum(found, last[column])]
-    return _without_empty(chosen, cells, shares).astype(code_dtype(len(cells)), copy=False)
-
-
-def _without_empty(
-    chosen: NDArray[np.intp], cells: NDArray[np.integer[Any]], shares: Floats
-) -> NDArray[np.intp]:
-    """Cells without a share, which only rounding can have chosen, replaced by the largest of their group."""
-    empty = shares <= 0
-    if not empty[chosen].any():
-        return chosen
-    groups = range(int(cells.max()) + 1)
-    largest = np.array([int(np.argmax(np.where(cells == g, shares, -1.0))) for g in groups])
-    return np.where(empty[chosen], largest[cells[chosen]], chosen)
