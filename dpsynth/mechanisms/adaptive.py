@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from dpsynth.budget import Cost
 from dpsynth.domain import Clique
 from dpsynth.measurement import Measurement
 from dpsynth.mechanisms.base import Fit, Task
@@ -34,6 +35,12 @@ MOST_ERROR = 2.0
 WEIGHT_UNIT = 4
 """Weights are whole numbers of this part of an ordinary marginal's weight."""
 
+TYPICAL = 2.0
+"""Measurements of a typical run, for each attribute."""
+
+LIGHT = 5.0
+"""Cells below so many standard deviations of a typical measurement's noise are merged."""
+
 L1_OF_NOISE = math.sqrt(2 / math.pi)
 """Expected absolute value of Gaussian noise, in units of its scale."""
 
@@ -52,10 +59,11 @@ def inner(model: Model) -> GraphicalModel:
     return model if isinstance(model, GraphicalModel) else model.inside
 
 
-def begin(task: Task, ones: Sequence[Measurement], fit: Fit) -> Model:
-    """Independent attributes with light cells merged, from the one-way marginals."""
+def begin(task: Task, ones: Sequence[Measurement], rest: Cost, fit: Fit) -> Model:
+    """Independent attributes with light cells merged, from the one-way marginals; `rest` is what all rounds will cost."""
     model = inner(fit(task.domain, ones))
-    merges = merges_for(task, ones)
+    typical = task.rows_per_unit * math.sqrt(TYPICAL * len(task.domain) / (2 * rest.rho))
+    merges = merges_for(task, ones, LIGHT * typical)
     if not merges:
         return model
     coarse = merged_domain(task.domain, merges)

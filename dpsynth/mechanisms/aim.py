@@ -85,7 +85,7 @@ class Aim:
         found = oneway.measure(curator, ones)
         if loop is None:
             return Found(tuple(found), fit(task.domain, found))
-        start = Found(tuple(found), begin(task, found, fit))
+        start = Found(tuple(found), begin(task, found, loop, fit))
         door = behind(curator, start.generator).within(ROUNDS)
         return adapt(door, task, loop, start, fit, progress)
 

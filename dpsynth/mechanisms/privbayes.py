@@ -78,7 +78,7 @@ class PrivBayes:
         found = oneway.measure(curator, ones)
         if join is None:
             return Found(tuple(found), fit(task.domain, found))
-        model = begin(task, found, fit)
+        model = begin(task, found, join.times(len(task.domain) - 1).counts, fit)
         door = behind(curator, model)
         sigma = join.sigma(curator.rows_per_unit)
         network = _Network(door.domain, task, sigma, model.total)
