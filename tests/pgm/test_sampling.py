@@ -12,6 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
+from dpsynth.compiling import compiled
 from dpsynth.domain import Domain
 from dpsynth.pgm import GraphicalModel, sampling
 from dpsynth.pgm.sampling import deal
@@ -208,3 +209,17 @@ def test_which_row_gets_which_cell_is_uniform() -> None:
         seen[order] = seen.get(order, 0) + 1
     assert len(seen) == 6
     assert chi2.sf(sum((c - 500) ** 2 / 500 for c in seen.values()), 5) > 1e-6
+
+
+def test_without_a_place_for_compiled_code_the_results_are_the_same(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from numba.core import caching
+
+    def nowhere(*_: object) -> None:
+        raise RuntimeError("cannot cache function: no locator available")
+
+    monkeypatch.setattr(caching.CacheImpl, "__init__", nowhere)
+    double = compiled(lambda x: 2 * x)
+    assert double(21) == 42
+    assert "NUMBA_CACHE_DIR" in caplog.text
