@@ -16,6 +16,7 @@ from dpsynth.release import policy as policies
 from dpsynth.release.fields import ReleaseFields
 from dpsynth.release.policy import Policy
 from dpsynth.release.rules import Check
+from dpsynth.release.standing import Standing
 from dpsynth.schema import Schema
 
 POLICY = "built-in rules of dpsynth"
@@ -98,17 +99,23 @@ def judge(
     receipt: Receipt,
     suite: Mapping[str, Any],
     policy: Policy | None = None,
+    standing: Standing | None = None,
 ) -> Gate:
-    """All rules. `suite`: the attack suite's result as JSON."""
+    """All rules. `suite`: the attack suite's result as JSON. `standing`: of the ledger now; without it, the model's run
+    was the last."""
     certificate = receipt.certificate
     cost = Budget(certificate.epsilon, certificate.delta)
     before = before_spending(schema, human, policy, cost, receipt.promise)
     after = [] if policy is None else policies.after_attacks(policy.rules, suite)
-    return Gate((*before.checks, *_account(receipt), _attacked(suite), *after), policy)
+    return Gate(
+        (*before.checks, *_account(receipt, standing or Standing.alone(receipt)), _attacked(suite), *after),
+        policy,
+    )
 
 
-def _account(receipt: Receipt) -> list[Check]:
-    promise, spent = receipt.promise, receipt.spent_after.epsilon
+def _account(receipt: Receipt, standing: Standing) -> list[Check]:
+    promise = receipt.promise
+    spent = max(receipt.spent_after.epsilon, standing.spent.epsilon)
     return [
         Check(
             "A303",
@@ -119,7 +126,7 @@ def _account(receipt: Receipt) -> list[Check]:
         ),
         Check(
             "A304",
-            "this run and all earlier ones together keep the promise of the ledger",
+            "everything that was ever charged for these people keeps the promise of the ledger",
             promise is not None and spent <= promise.epsilon * (1 + 1e-9),
             "the ledger's promise is not kept",
             "this model cannot be released",

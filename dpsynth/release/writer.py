@@ -85,9 +85,10 @@ def write(
     root = refuse_existing(out)
     if form not in FORMS:
         raise UsageError("U161", f"{form!r} is no form of a table", f"use one of {', '.join(FORMS)}")
-    gate = judge(model.schema, human, model.receipt, suite, policy)
+    standing = standing or Standing.alone(model.receipt)
+    gate = judge(model.schema, human, model.receipt, suite, policy, standing)
     gate.require()
-    said = Said(human, gate.as_json(), standing or Standing.alone(model.receipt), published)
+    said = Said(human, gate.as_json(), standing, published)
     with staged(root) as stage:
         audit = AuditFacts.of(suite, samples_audited)
         report = _write_public(stage / PUBLIC, model, synthetic, audit, said, form, signer)

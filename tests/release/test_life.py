@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from dpsynth import release
 from dpsynth.cli.app import app
-from dpsynth.errors import UsageError, VerifyError
+from dpsynth.errors import AuditError, UsageError, VerifyError
 from dpsynth.privacy.ledger import Ledger
 from dpsynth.releasing import withdraw
 
@@ -68,6 +68,18 @@ def test_the_same_model_rows_words_and_account_are_the_same_bytes(
             trees.append({p.name: p.read_bytes() for p in written.public.iterdir()})
     assert trees[0] == trees[1]
     assert len(trees[0]) == 12
+
+
+def test_nothing_is_released_from_an_account_that_was_overspent_since(
+    parts: Parts, ledger: Path, tmp_path: Path
+) -> None:
+    with Ledger.load(ledger) as account:
+        account.charge_external("a table elsewhere", 5.0, 1e-8, tool="pen and paper", already_out=True)
+        standing = release.Standing.of(account, parts.model.id)
+    with pytest.raises(AuditError, match="promise is not kept") as caught:
+        parts.write(tmp_path / "out", standing=standing)
+    assert caught.value.code == "DPS-A304"
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_withdrawn_release_is_refused_by_whoever_asks_the_ledger(
