@@ -27,58 +27,60 @@ def _option(name: str, words: str) -> Any:
     return typer.Option(name, help=words, show_default=False)
 
 
+_MaybePath = Path | None
+Names = list[str] | None
+Synthetic = Annotated[Path, _option("--synthetic", "The synthetic table.")]
+Train = Annotated[_MaybePath, _option("--train", "The rows it was made from.")]
+Holdout = Annotated[_MaybePath, _option("--holdout", "Rows of other people that were held out.")]
+SchemaFile = Annotated[
+    _MaybePath, _option("--schema", "A schema or project file; without one, one is read off the files.")
+]
+Epsilon = Annotated[float | None, _option("--epsilon", "What was claimed.")]
+Delta = Annotated[float | None, _option("--delta", "What was claimed.")]
+Split = Annotated[
+    str, typer.Option("--split", help="random: chance alone decided who was held out; else unknown.")
+]
+Model = Annotated[
+    _MaybePath, _option("--model", "A model of ours, instead of --train and --holdout; needs --project.")
+]
+ProjectFile = Annotated[_MaybePath, _option("--project", "The project file that the model was fitted with.")]
+LedgerFile = Annotated[
+    _MaybePath, _option("--ledger", "The ledger that takes note, instead of the project's.")
+]
+Out = Annotated[_MaybePath, _option("--out", "A file for the findings (private); release needs it.")]
+Secrets = Annotated[Names, _option("--secret", "A column that nobody may learn about a person (repeat).")]
+Known = Annotated[Names, _option("--known", "A column that an attacker may know of a person (repeat).")]
+Groups = Annotated[Names, _option("--group", "Attack each value of this column by itself too (repeat).")]
+Time = Annotated[
+    str | None, _option("--time", "CPU time that the attacks may take, such as 60s or 5m; --train only.")
+]
+Seed = Annotated[int | None, _option("--seed", "Same seed, same findings (--train only).")]
+
+
 def audit(
     screen: Screen,
-    synthetic: Annotated[Path, _option("--synthetic", "The synthetic table.")],
-    train: Annotated[Path | None, _option("--train", "The rows it was made from.")] = None,
-    holdout: Annotated[Path | None, _option("--holdout", "Rows of other people that were held out.")] = None,
-    schema: Annotated[Path | None, _option("--schema", "A schema or project file.")] = None,
-    epsilon: Annotated[float | None, _option("--epsilon", "What was claimed.")] = None,
-    delta: Annotated[float | None, _option("--delta", "What was claimed.")] = None,
-    split: Annotated[
-        str, typer.Option("--split", help="random: chance alone decided who was held out; else unknown.")
-    ] = "unknown",
-    model: Annotated[
-        Path | None, _option("--model", "A model of ours, instead of --train and --holdout; needs --project.")
-    ] = None,
-    project: Annotated[
-        Path | None, _option("--project", "The project file that the model was fitted with.")
-    ] = None,
-    ledger: Annotated[
-        Path | None, _option("--ledger", "The ledger that takes note, instead of the project's.")
-    ] = None,
-    out: Annotated[
-        Path | None, _option("--out", "A file for the findings (private); release needs it.")
-    ] = None,
-    secret: Annotated[
-        list[str] | None, _option("--secret", "A column that nobody may learn about a person (repeat).")
-    ] = None,
-    known: Annotated[
-        list[str] | None, _option("--known", "A column that an attacker may know of a person (repeat).")
-    ] = None,
-    group: Annotated[
-        list[str] | None, _option("--group", "Attack each value of this column by itself too (repeat).")
-    ] = None,
-    time: Annotated[
-        str | None, _option("--time", "CPU time that the attacks may take, such as 60s or 5m; --train only.")
-    ] = None,
-    seed: Annotated[int | None, _option("--seed", "Same seed, same findings (--train only).")] = None,
+    synthetic: Synthetic,
+    train: Train = None,
+    holdout: Holdout = None,
+    schema: SchemaFile = None,
+    epsilon: Epsilon = None,
+    delta: Delta = None,
+    split: Split = "unknown",
+    model: Model = None,
+    project: ProjectFile = None,
+    ledger: LedgerFile = None,
+    out: Out = None,
+    secret: Secrets = None,
+    known: Known = None,
+    group: Groups = None,
+    time: Time = None,
+    seed: Seed = None,
 ) -> Answer:
     """Attack anybody's synthetic table, and say how good it is. Exit 6 when it breaks its own claim."""
     _require_new(out)
     if model is not None:
-        if (
-            project is None
-            or train
-            or holdout
-            or schema
-            or epsilon
-            or delta
-            or secret
-            or known
-            or group
-            or time
-        ):
+        others = (train, holdout, schema, epsilon, delta, secret, known, group, time)
+        if project is None or any(others):
             raise UsageError(
                 "U108",
                 "--model goes with --project and nothing else",

@@ -9,13 +9,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from attacked_files import frame
+from attacked_files import SCHEMA, frame
 from known_leaks import population
 from typer.testing import CliRunner
 
+import attacks
+from dpsynth import fit
+from dpsynth.auditing import Private, audit_rows
 from dpsynth.cli.app import app
 from dpsynth.cli.guessing import schema_of_files
-from dpsynth.errors import UsageError
+from dpsynth.errors import SchemaError, UsageError
+from dpsynth.pipeline import asked_of
+from dpsynth.project import Project
+from dpsynth.schema import Schema
+from dpsynth.table import read_table
 
 NAMES = ("synthetic", "train", "holdout")
 
@@ -102,3 +109,47 @@ def test_the_files_agree_on_a_schema(tmp_path: Path) -> None:
     two.write_text("a\n1\n")
     with pytest.raises(UsageError, match=r"'b' is in one\.csv only"):
         schema_of_files([one, two])
+
+
+def test_what_a_project_declares_reaches_the_attacks() -> None:
+    text = """\
+data: {unit: {entity: row}}
+columns:
+  age: {type: integer, min: 0, max: 99}
+  sex: {type: category, values: [f, m]}
+  ill: {type: boolean}
+audit: {secrets: [ill], quasi_identifiers: [age], groups: [sex]}
+"""
+    assert asked_of(Project.from_yaml(text)) == attacks.Asked(("ill",), ("age",), ("sex",))
+    with pytest.raises(SchemaError, match=r"audit\.groups names"):
+        Project.from_yaml(text.replace("[sex]", "[income]"))
+
+
+def test_an_audit_looks_at_what_was_declared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a model of ours, through the function that every run and every later audit goes through."""
+    rng = np.random.default_rng(3)
+    rows = frame(population(900, rng, 4, 4))
+    schema = Schema(columns={f"c{i}": SCHEMA.columns[f"c{i}"] for i in range(4)})
+    table = read_table(rows, schema)
+    model = fit(rows, schema, method="independent", epsilon=1.0, delta=1e-9)
+    private = Private(table.take(np.arange(600)), table.take(np.arange(600, 900)))
+    monkeypatch.setattr("dpsynth.auditing.evaluation.evaluate", lambda *_, **__: Nothing())
+    _, suite, _ = audit_rows(
+        model, model.sample_table(500, rng), private, holdout=1 / 3,
+        asked=attacks.Asked(("c0",), ("c1",), ("c2",)), ledger=Nothing(),  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert {"infer c0, nearest row", "infer c0, learning", "link two sources"} <= {
+        a.name for a in suite.attacks
+    }
+    assert {f"c2 = {v}" for v in range(4)} <= {a.group for a in suite.attacks}
+
+
+class Nothing:
+    """Takes note of nothing."""
+
+    def record_audit(self, *_: object, **__: object) -> None: ...
+
+    def block(self, *_: object) -> None: ...
+
+    def as_json(self) -> dict[str, object]:
+        return {}
