@@ -199,7 +199,11 @@ def detail(rows: Sequence[Row]) -> list[str]:
         cells.append(f"{row.score('two_way') / best:.2f}" if row.ours and best else "-")
         cells += [cpu(row), f"{max(run.peak_mb for run in row.done):.0f}", version(last), row.done[-1].taken]
         lines.append(line(cells))
-    return lines
+    known = {row.name for row in rows}
+    absent = [
+        n for library, peer in PEERS.items() for m in peer.methods if (n := f"{library} {m}") not in known
+    ]
+    return [*lines, "", f"Peers not run yet: {', '.join(absent) or 'none'}."]
 
 
 def spread(row: Row) -> str:
