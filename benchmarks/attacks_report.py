@@ -37,11 +37,11 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _null(lines: Lines) -> str:
     rows = []
     grouped = _of(lines, "null")
-    for name in dict.fromkeys(table for table, _ in grouped):
-        everything = [line for (table, _), some in grouped.items() if table == name for line in some]
-        for kind, some in [*((k, v) for (t, k), v in grouped.items() if t == name), ("both", everything)]:
-            alarms = sum(line["p"] <= 0.05 for line in some)
-            broken = sum(line["epsilon_at_least"] > 0.1 for line in some)
+    everything = [line for some in grouped.values() for line in some]
+    for (name, kind), some in [*grouped.items(), (("all", "all"), everything)]:
+        alarms = sum(line["p"] <= 0.05 for line in some)
+        broken = sum(line["epsilon_at_least"] > 0.1 for line in some)
+        if some:
             rate = clopper_pearson(alarms, len(some))
             said = f"{100 * rate.value:.1f} % [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
             rows.append([name, kind, str(len(some)), f"{alarms}: {said}", str(broken)])

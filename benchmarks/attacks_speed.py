@@ -42,7 +42,11 @@ def clustered(rows: int, rng: np.random.Generator, cells: int = 32) -> NDArray[n
 
 def _joins() -> str:
     rng = np.random.default_rng(0)
-    left, right = (hash_columns(list(clustered(MILLION, rng).T.astype(np.uint64))) for _ in range(2))
+    codes = clustered(MILLION, rng)
+    left = hash_columns(list(codes.T.astype(np.uint64)))
+    codes[: MILLION // 4, 3] += 1  # a quarter matches but for one column, a quarter in all
+    codes[MILLION // 2 :] = clustered(MILLION - MILLION // 2, rng)
+    right = hash_columns(list(codes.T.astype(np.uint64)))
     clock = Clock()
     found = matches(left, right, 1)
     return clock.says(f"{int((found > 0).sum()):,} of 1,000,000 rows match")
