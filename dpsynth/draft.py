@@ -261,7 +261,7 @@ def _project(
             dumps({"budget": budget}).rstrip(),
             "columns:",
             *(_entry(name, column) for name, column in columns.items()),
-            dumps({"generator": {"method": "mst"}, "audit": {"holdout": 0.1}}).rstrip(),
+            dumps({"generator": {"method": "tree"}, "audit": {"holdout": 0.1}}).rstrip(),
             "# Only a person can say these; a release refuses a TODO, fit and check do not.",
             dumps({"release": _OPEN}),
         ]

@@ -20,7 +20,7 @@ from dpsynth.errors import SchemaError
 from dpsynth.schema import DataSpec, Schema, as_mapping, build, read_text
 from dpsynth.workload import Workload
 
-Method = Literal["independent", "privbayes", "mst", "tree", "aim", "network", "gan"]
+Method = Literal["independent", "privbayes", "mst", "tree", "aim", "tree-aim", "network", "gan"]
 HUMAN_FIELDS = (
     "purpose",
     "recipient",
@@ -91,7 +91,7 @@ class GeneratorSpec(Declared):
     """`max_cells`: how large a model may grow whose cliques the data chooses; `count_cells`: how many cells may have to
     be counted at once; `rows`: how many synthetic rows to draw, a declared number, never that of the data."""
 
-    method: Method = "mst"
+    method: Method = "tree"
     max_cells: Annotated[Finite, Field(ge=100, le=1e9)] = 5.0e6
     count_cells: Annotated[Finite, Field(ge=100, le=1e9)] = 3.0e7
     rows: Annotated[Whole, Field(ge=1, le=1_000_000_000)] | None = None
