@@ -15,7 +15,7 @@ from dpsynth.privacy.curator import Curator
 from dpsynth.privacy.events import Charge
 from dpsynth.progress import Progress, silent
 
-TREE_SHARE = 0.6
+TREE_SHARE = 0.8
 """Of the whole cost, for the clique tree and its one-way marginals."""
 
 ROUNDS_PER_ATTRIBUTE = 2.0
