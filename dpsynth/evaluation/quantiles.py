@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dpsynth.columns import DateColumn, IntegerColumn, NumberColumn, from_days
+from dpsynth.columns import IntegerColumn, MomentColumn, NumberColumn
 from dpsynth.evaluation.fidelity import Comparison
 from dpsynth.evaluation.figures import Figure, Json, rounded
 from dpsynth.evaluation.marginals import Floats
@@ -28,12 +28,12 @@ class Quantile:
 
 @dataclass(frozen=True)
 class Numbers:
-    """One column of numbers or dates (days). Distances are Wasserstein-1 in standard deviations of the
+    """One column of numbers or moments (in steps, such as days). Distances are Wasserstein-1 in standard deviations of the
     training rows: how far the average value would have to move. `redrawn`: that of as many rows drawn from
     the training rows; `heldout`: that of the held-out rows."""
 
     column: str
-    is_date: bool
+    moment: MomentColumn | None
     distance: Figure
     redrawn: Figure
     heldout: Figure | None
@@ -48,7 +48,7 @@ class Numbers:
 
         return {
             "column": self.column,
-            "kind": "date" if self.is_date else "number",
+            "kind": "number" if self.moment is None else self.moment.noun,
             "distance": self.distance.as_json(),
             "best_redrawn": self.redrawn.as_json(),
             "best_heldout": None if self.heldout is None else self.heldout.as_json(),
@@ -58,10 +58,11 @@ class Numbers:
             "quantiles": [
                 {
                     "level": q.level,
-                    "synthetic": _shown(q.synthetic, self.is_date),
-                    "real": _shown(q.real.value, self.is_date),
-                    "real_low": _shown(q.real.low, self.is_date),
-                    "real_high": _shown(q.real.high, self.is_date),
+                    "synthetic": _shown(q.synthetic, self.moment),
+                    "real": _shown(q.real.value, self.moment),
+                    "real_low": _shown(q.real.low, self.moment),
+                    "real_high": _shown(q.real.high, self.moment),
+                    "outside": not q.real.low <= q.synthetic <= q.real.high,
                 }
                 for q in self.quantiles
             ],
@@ -73,9 +74,9 @@ def numbers(tables: Sequence[Table], comparison: Comparison) -> tuple[Numbers, .
     different training values are left out."""
     modelled = tables[1].schema.modelled
     found = [
-        _numbers(name, isinstance(column, DateColumn), tables, comparison)
+        _numbers(name, column if isinstance(column, MomentColumn) else None, tables, comparison)
         for name, column in modelled.items()
-        if isinstance(column, IntegerColumn | NumberColumn | DateColumn)
+        if isinstance(column, IntegerColumn | NumberColumn | MomentColumn)
     ]
     kept = [one for one in found if one is not None]
     return tuple(sorted(kept, key=lambda one: one.redrawn.value - one.distance.value))
@@ -101,7 +102,9 @@ class _Sorted:
         return weights[self.rows]
 
 
-def _numbers(name: str, is_date: bool, tables: Sequence[Table], comparison: Comparison) -> Numbers | None:
+def _numbers(
+    name: str, moment: MomentColumn | None, tables: Sequence[Table], comparison: Comparison
+) -> Numbers | None:
     synthetic, train, holdout = (_Sorted.of(table, name) for table in tables)
     if not len(train.values) or not len(synthetic.values) or train.values[0] == train.values[-1]:
         return None
@@ -122,7 +125,7 @@ def _numbers(name: str, is_date: bool, tables: Sequence[Table], comparison: Comp
     moments = np.array([_moments(train.values, w) for w in trains])
     return Numbers(
         name,
-        is_date,
+        moment,
         Figure.around(apart(ones[0], ones[1]) / unit, np.array(drawn) / unit, 0.0),
         Figure.of_draws(np.array(again) / unit, 0.0),
         heldout,
@@ -180,5 +183,5 @@ def _at(values: Floats, weights: Floats) -> Floats:
     return values[np.minimum(index, len(values) - 1)]
 
 
-def _shown(value: float, is_date: bool) -> object:
-    return str(from_days(round(value))) if is_date else rounded(value)
+def _shown(value: float, moment: MomentColumn | None) -> object:
+    return rounded(value) if moment is None else moment.label(round(value))
