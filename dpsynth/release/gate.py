@@ -15,12 +15,16 @@ from dpsynth.privacy.receipt import Receipt
 from dpsynth.release import policy as policies
 from dpsynth.release.fields import ReleaseFields
 from dpsynth.release.policy import Policy
+from dpsynth.release.privacy_json import tool
 from dpsynth.release.rules import Check
 from dpsynth.release.standing import Standing
 from dpsynth.schema import Schema
 
 POLICY = "built-in rules of dpsynth"
 VIOLATION = "VIOLATION"
+NOISE = "the noise came from the operating system and the account is on disk"
+PROMISE = "everything that was ever charged for these people keeps the promise of the ledger"
+ATTACKED = "attacks ran on the rows and none did better than the promise allows"
 
 
 @dataclass(frozen=True)
@@ -119,14 +123,14 @@ def _account(receipt: Receipt, standing: Standing) -> list[Check]:
     return [
         Check(
             "A303",
-            "the noise came from the operating system and the account is on disk",
+            NOISE,
             receipt.releasable and not receipt.seeded,
             "the model was made with a seeded noise source or an account in memory",
             "fit it again with a ledger on disk",
         ),
         Check(
             "A304",
-            "everything that was ever charged for these people keeps the promise of the ledger",
+            PROMISE,
             promise is not None and spent <= promise.epsilon * (1 + 1e-9),
             "the ledger's promise is not kept",
             "this model cannot be released",
@@ -138,7 +142,7 @@ def _attacked(suite: Mapping[str, Any]) -> Check:
     ran, verdict = bool(suite.get("attacks")), str(suite.get("verdict", "none"))
     return Check(
         "A305",
-        "attacks ran on the rows and none did better than the promise allows",
+        ATTACKED,
         ran and verdict != VIOLATION,
         "an attack did better than the promise allows" if ran else "no attack ran",
         "this model is blocked for good: find the fault, fit anew" if ran else "run the audit",
@@ -156,7 +160,9 @@ def restated(stated: Mapping[str, Any], schema: Schema, privacy: Mapping[str, An
     cost = Budget(privacy["guarantee"]["epsilon"], privacy["guarantee"]["delta"])
     before = before_spending(schema, human, policy, cost, None if promise is None else Budget(**promise))
     failed = [check.words for check in before.checks if not check.passed]
+    after = [] if policy is None else policies.after_attacks(policy.rules, {})
+    wanted = [*(c.rule for c in before.checks), NOISE, PROMISE, ATTACKED, *(c.rule for c in after)]
     rules = [check["rule"] for check in stated["checks"]]
-    lacking = [check.rule for check in before.checks if check.rule not in rules]
+    other = sorted(set(rules) ^ set(wanted)) if privacy["tool"] == tool() else []
     untrue = [check["rule"] for check in stated["checks"] if check["passed"] is not True]
-    return [*failed, *lacking, *untrue]
+    return [*failed, *other, *untrue]

@@ -87,7 +87,8 @@ def _said(stated: Json) -> Said:
     ledger, standing = stated["ledger"], Standing.from_json(stated["ledger"])
     spent, after = standing.spent, ledger["spent_after"]
     slack = 1 + TOLERANCE
-    if spent.mu * slack < after["mu"] or spent.epsilon > ledger["promise"]["epsilon"] * slack:
+    below = spent.mu * slack < after["mu"] or spent.epsilon * slack < after["epsilon"]
+    if below or spent.epsilon > ledger["promise"]["epsilon"] * slack:
         raise ValueError("the account at release is below the run, or above the promise")
     human = ReleaseFields.from_json(stated["human"])
     check_figures(stated["published_figures"], [(c["purpose"], c["event"]) for c in stated["charges"]])
