@@ -16,6 +16,8 @@ from dpsynth.privacy.merging import merge_counts
 Floats = NDArray[np.float64]
 
 CHANCE_ABOVE_3_SIGMA = 0.00135
+FOLLOWED = 0.05
+"""Part of the noise that every fit follows."""
 LIFT = 0.3
 """Lowest count at which a cell starts, in standard deviations of its noise."""
 
@@ -99,13 +101,14 @@ def estimate_total(targets: Sequence[Target]) -> float:
 def expected_loss(targets: Sequence[Target]) -> float:
     """Where to stop: the loss that a good fit is expected to have.
 
-    The truth itself has M / 2 for M measured cells. A fit follows the noise of the cells that stand out of
-    it, so two degrees of freedom are taken off for each cell above 3 sigma (beyond those that chance puts
-    there), up to a tenth of all. Going on would fit the noise of the others.
+    The truth itself has M / 2 for M measured cells. A fit follows some of the noise, `FOLLOWED` of it whatever the cells,
+    and that of the cells that stand out: two degrees of freedom are taken off for each cell above 3 sigma (beyond those
+    that chance puts there), up to a tenth of all. Going on would fit the noise of the others.
     """
     cells = sum(t.values.size for t in targets)
     above = sum(int((t.values > 3 * np.sqrt(t.variance)).sum()) for t in targets)
-    return 0.5 * max(0.9 * cells, cells - 2 * max(0.0, above - CHANCE_ABOVE_3_SIGMA * cells))
+    loud = max(0.0, above - CHANCE_ABOVE_3_SIGMA * cells)
+    return 0.5 * max(0.9 * cells, (1 - FOLLOWED) * cells - 2 * loud)
 
 
 def independent_start(domain: Domain, targets: Sequence[Target], total: float) -> dict[Clique, Floats]:
