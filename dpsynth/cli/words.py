@@ -8,7 +8,7 @@ from typing import Any
 
 from dpsynth.domain import Clique
 from dpsynth.pipeline import Outcome
-from dpsynth.privacy.events import to_json
+from dpsynth.privacy.events import GdpGrant, to_json
 from dpsynth.synthesis import Plan
 
 
@@ -125,6 +125,8 @@ def plan_text(plan: Plan, rows: int) -> str:
         lines.append("of a pair, if the data chooses it (for other pairs it depends on the data):")
         lines += [_error_line(plan, pair, rows) for pair in (pairs[0], pairs[len(pairs) // 2], pairs[-1])]
         lines.append(f"  ... and {len(pairs) - 3} more with --json" if len(pairs) > 3 else "")
+    elif any(isinstance(charge.event, GdpGrant) for charge in plan.charges):
+        lines.append("of what is chosen: depends on the data, which decides the noise too, within the grant")
     return "\n".join(lines).rstrip()
 
 
