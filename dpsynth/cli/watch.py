@@ -53,10 +53,7 @@ def monitor(
             "a charge needs an epsilon and a ledger",
             "give both --epsilon and --ledger, or neither: then nothing is spent and the result is internal",
         )
-    if out is not None:
-        if out.exists():
-            raise UsageError("U175", f"{out} exists already", "name a new file with --out")
-        require_room(out)
+    _require_new(out)
     measured = monitoring.released(release)
     if epsilon is None or ledger is None:
         found, left = monitoring.drift(measured, data), None
@@ -69,6 +66,15 @@ def monitor(
     if out is not None:
         write_private(out, found.as_json())
     return Answer({**found.as_json(), "left": left}, _text(found, left))
+
+
+def _require_new(out: Path | None) -> None:
+    """A charge is not taken back: see that its findings can be written before it is made."""
+    if out is None:
+        return
+    if out.exists():
+        raise UsageError("U175", f"{out} exists already", "name a new file with --out")
+    require_room(out)
 
 
 def _text(found: Drift, left: str | None) -> str:
