@@ -96,13 +96,14 @@ def preface(command: str, runs: Sequence[Run]) -> list[str]:
         *granted,
         "",
         "Told to ours, since they use it: which columns are ordered, and which will be predicted (but where a row says",
-        f"otherwise). dpmm and smartnoise-synth have no way to be told. Our sources: {', '.join(ours)}.",
+        f"otherwise). dpmm and smartnoise-synth have no way to be told. Version: a digest of our source, the latest "
+        f"run of each method ({', '.join(ours)}).",
     ]
 
 
 def summary(sections: Mapping[tuple[str, float], list[Row]]) -> list[str]:
     lines = head(
-        "table, epsilon, our best, 2-way, 3-way, AUC, NIST, best peer 2-way, 3-way, AUC, "
+        "table, epsilon, our best, runs, 2-way, 3-way, AUC, NIST, best peer 2-way, 3-way, AUC, "
         "ours / best peer 2-way, 3-way, aim"
     )
     for (table, epsilon), rows in sections.items():
@@ -110,7 +111,7 @@ def summary(sections: Mapping[tuple[str, float], list[Row]]) -> list[str]:
         if not ours:
             continue
         best = best_of(ours, "two_way")
-        cells = [table, f"{epsilon:g}", best.name.removeprefix(f"{OURS} ")]
+        cells = [table, f"{epsilon:g}", best.name.removeprefix(f"{OURS} "), str(len(best.done))]
         cells += [number(best.scores[n]) for n in ("two_way", "three_way", "auc", "nist")]
         if peers:
             two, three = best_of(peers, "two_way"), best_of(peers, "three_way")
