@@ -24,7 +24,7 @@ from attacks.kernels import Bytes, posterior_votes
 from attacks.knowledge import Holds, ThreatModel, Wants
 from attacks.threat import Floats, View
 
-_MOST_PAIRS = 50_000_000  # synthetic rows times candidate rows; about a second
+_MOST_PAIRS = 25_000_000  # synthetic rows times candidate rows; under a second
 _PAIRS_TO_CHOOSE = 100_000  # per channel
 _FEWEST = 30  # rows to choose a channel by
 _LEVELS = 256
