@@ -8,7 +8,6 @@ spends what is left. How large the model may grow depends on past choices and on
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import ClassVar
 
@@ -16,11 +15,9 @@ import numpy as np
 
 from dpsynth.budget import Cost
 from dpsynth.domain import Clique
-from dpsynth.measurement import Measurement
 from dpsynth.mechanisms import oneway
 from dpsynth.mechanisms.adaptive import (
     L1_OF_NOISE,
-    Floats,
     begin,
     behind,
     candidates,
@@ -47,9 +44,6 @@ ROUNDS_PER_ATTRIBUTE = 16
 
 INFORMATIVE = 0.5
 """A measurement that moves the model by less than this part of its expected noise halves the noise to come."""
-
-EXPLAINED = 3.0
-"""Standard deviations of chi-square by which a model may miss a measurement that it explains."""
 
 SPENT = 1e-3
 """The loop ends when no more than this share of the grant is left."""
@@ -118,22 +112,10 @@ def adapt(
         found.append(newest)
         room.add(newest.clique)
         model = fit(task.domain, found, start=model)
-        if _told_little(ask.estimates[newest.clique], newest, inner(model).marginal(newest.clique)):
+        moved = np.abs(inner(model).marginal(newest.clique) - ask.estimates[newest.clique]).sum()
+        if moved <= INFORMATIVE * L1_OF_NOISE * newest.sigma * newest.values.size:
             now = now.times(4.0)
     return Found(tuple(found), model)
-
-
-def _told_little(before: Floats, newest: Measurement, after: Floats) -> bool:
-    """Whether the model has taken the measurement in and moved by no more than a part of its noise.
-
-    A descent stops at the total loss and may leave its newest target unexplained: then nothing has moved because
-    nothing was learnt, and less noise would not help.
-    """
-    cells = newest.values.size
-    missed = float(((newest.values - after) ** 2).sum()) / newest.sigma**2
-    moved = float(np.abs(after - before).sum())
-    explained = missed <= cells + EXPLAINED * math.sqrt(2 * cells)
-    return explained and moved <= INFORMATIVE * L1_OF_NOISE * newest.sigma * cells
 
 
 def _affordable(now: Round, left: float, rows_per_unit: int) -> Round:
