@@ -67,6 +67,12 @@ class Encoding:
             missing[name] = gone
         return Table(self.schema, values, missing)
 
+    def require_ids(self, rows: int) -> None:
+        """Raises DataError (D201) when an id column's format has too few digits for so many rows."""
+        for column in self.schema.columns.values():
+            if isinstance(column, IdColumn):
+                require_digits(column.format, rows)
+
     def is_ordered(self, attribute: str) -> bool:
         """Whether neighbouring cells are near in meaning."""
         column = self._columns[attribute]
@@ -110,13 +116,19 @@ class Encoding:
         return np.append(low / scale, after), np.append(high / scale, after)
 
 
+def require_digits(form: str, last: int) -> None:
+    """Raises DataError (D201) when a format has too few digits for ids up to number `last`."""
+    digits = form.count("#")
+    if last >= 10**digits:
+        raise DataError(
+            "D201", f"{digits} digits are too few for {last:,} ids", "give the id's format more '#'"
+        )
+
+
 def fresh_ids(form: str, first: int, count: int) -> NDArray[np.object_]:
     """`count` ids from number `first` on. Raises DataError (D201) when the format has too few digits."""
+    require_digits(form, first + count - 1)
     digits = form.count("#")
-    if first + count - 1 >= 10**digits:
-        raise DataError(
-            "D201", f"{digits} digits are too few for {count:,} ids", "give the id's format more '#'"
-        )
     before, after = form.split("#" * digits)
     return np.array([f"{before}{i:0{digits}d}{after}" for i in range(first, first + count)], dtype=object)
 

@@ -132,6 +132,7 @@ class FittedModel:
         evidence = None if where is None else Evidence.of(parse(where), encoding)
         generator = self.generator if evidence is None else _given(self.generator, evidence)
         rows = _row_number(max(1, round(generator.total)) if n is None else n)
+        encoding.require_ids(rows)
         source = np.random.default_rng() if rng is None else rng
         return _decoded(encoding, generator.sample_batches(rows, source), evidence, source)
 

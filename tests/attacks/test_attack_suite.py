@@ -84,7 +84,7 @@ def test_fresh_rows_and_independent_rows_show_nothing(files: Make) -> None:
 
 
 def test_a_failed_positive_control_is_inconclusive(files: Make) -> None:
-    case = files(300, 60)
+    case = files(300, 60, seed=1)  # one table in twenty alarms by chance: not this one
     result = case.run(case.reference)
     assert result.verdict == INCONCLUSIVE
     assert "did not see a planted copy of 1 % of the rows" in result.headline

@@ -149,14 +149,15 @@ def test_a_table_without_its_unit_is_never_taken_for_rows() -> None:
         unit_keys(table)
 
 
+@pytest.mark.parametrize("weight", [1, 2**20])
 @pytest.mark.parametrize("estimate", [1e30, -1e30, 2.0**63, -(2.0**63), 2.0**62, 1e15, 0.0])
-def test_scores_of_absurd_estimates_move_by_one_row_too(estimate: float) -> None:
+def test_scores_of_absurd_estimates_move_by_one_row_too(estimate: float, weight: int) -> None:
     """Integers wrap around: one row must never move a score by 2**64."""
-    cliques, rounded = curator._rounded({("plan",): np.full(3, estimate)})
-    assert cliques == [("plan",)]
+    asked = curator._asked({("plan",): np.full(3, estimate)}, weights={("plan",): weight})
+    assert asked.cliques == [("plan",)]
     scores = []
     for rows in range(4):
         exact = np.array([rows, 0, 0], dtype=np.int64)
-        scores.append(int(np.abs(exact - rounded[("plan",)]).sum()))
+        scores.append(int(asked.weights[0] * np.abs(exact - asked.estimates[("plan",)]).sum()))
     assert all(score >= 0 for score in scores)
-    assert {abs(b - a) for a, b in pairwise(scores)} == {1}
+    assert {abs(b - a) for a, b in pairwise(scores)} == {weight}
