@@ -47,13 +47,17 @@ class TradeOff:
         P(S) <= delta(e) + exp(e) Q(S) for every e, negative ones too; the least of these bounds is reached
         (duality).
         """
-        return max(_best(self.forward, self.reverse, fpr), _best(self.reverse, self.forward, fpr))
+        best = _best(self.forward, self.reverse, fpr)
+        return best if self.forward is self.reverse else max(best, _best(self.reverse, self.forward, fpr))
 
     def posterior(self, prior: float, fpr: float) -> float:
         """The probability of membership after an alarm, for an attacker with this prior who raises `fpr`
         false alarms."""
-        hit = prior * self.tpr(fpr)
-        return hit / (hit + (1 - prior) * fpr)
+        return _posterior(prior, self.tpr(fpr), fpr)
+
+
+def _posterior(prior: float, tpr: float, fpr: float) -> float:
+    return prior * tpr / (prior * tpr + (1 - prior) * fpr)
 
 
 def trade_off(events: Sequence[Event]) -> TradeOff:
@@ -65,10 +69,8 @@ def trade_off(events: Sequence[Event]) -> TradeOff:
 def attacker_table(events: Sequence[Event]) -> tuple[Attacker, ...]:
     """One row for each of `FALSE_POSITIVE_RATES`."""
     curve = trade_off(events)
-    return tuple(
-        Attacker(fpr, curve.tpr(fpr), {prior: curve.posterior(prior, fpr) for prior in PRIORS})
-        for fpr in FALSE_POSITIVE_RATES
-    )
+    best = [(fpr, curve.tpr(fpr)) for fpr in FALSE_POSITIVE_RATES]
+    return tuple(Attacker(fpr, tpr, {p: _posterior(p, tpr, fpr) for p in PRIORS}) for fpr, tpr in best)
 
 
 def privacy_profile(events: Sequence[Event], epsilons: Sequence[float]) -> Floats:
@@ -76,12 +78,14 @@ def privacy_profile(events: Sequence[Event], epsilons: Sequence[float]) -> Float
     all events."""
     forward, reverse = profiles(events)
     wanted = np.asarray(epsilons, dtype=np.float64)
-    return np.maximum(forward(wanted), reverse(wanted))
+    return forward(wanted) if forward is reverse else np.maximum(forward(wanted), reverse(wanted))
 
 
 def profiles(events: Sequence[Event]) -> tuple[Profile, Profile]:
-    """The profiles of P, Q (unit in) and of Q, P, for epsilons >= 0. BudgetError B308 when nothing prices
-    all events."""
+    """The profiles of P, Q (unit in) and of Q, P, for epsilons >= 0; one object where they are the same.
+
+    BudgetError B308 when nothing prices all events.
+    """
     found: list[tuple[Profile, Profile]] = []
     with suppress(Unpriceable):
         found.append(loss_of(events).profiles())
@@ -92,9 +96,10 @@ def profiles(events: Sequence[Event]) -> tuple[Profile, Profile]:
         raise BudgetError(
             "B308", "no privacy curve covers all of these charges", "do not mix a zCDP grant with DP-SGD"
         )
-    return _least([pair[0] for pair in found], failure(events)), _least(
-        [pair[1] for pair in found], failure(events)
-    )
+    forward = _least([pair[0] for pair in found], failure(events))
+    if all(one is two for one, two in found):
+        return forward, forward
+    return forward, _least([pair[1] for pair in found], failure(events))
 
 
 def _least(sides: Sequence[Profile], lost: float) -> Profile:
@@ -116,6 +121,8 @@ def _best(forward: Profile, reverse: Profile, fpr: float) -> float:
 def _extended(forward: Profile, reverse: Profile, epsilons: Floats) -> Floats:
     """The profile at negative epsilons too: delta(-x) = 1 - exp(-x) (1 - delta of the exchanged pair at
     x)."""
-    ahead = forward(np.maximum(epsilons, 0.0))
-    back = 1 - np.exp(-np.abs(epsilons)) * (1 - reverse(np.maximum(-epsilons, 0.0)))
-    return np.where(epsilons >= 0, ahead, back)
+    deltas = np.empty(len(epsilons))
+    ahead = epsilons >= 0
+    deltas[ahead] = forward(epsilons[ahead])
+    deltas[~ahead] = 1 - np.exp(epsilons[~ahead]) * (1 - reverse(-epsilons[~ahead]))
+    return deltas
