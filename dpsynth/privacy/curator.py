@@ -108,7 +108,7 @@ class Curator:
         monotone), epsilon-bounded range, ``rho = epsilon**2 / 8`` (Cesar, Rogers 2021).
         """
         event = sensitivity.select_event(cost)
-        asked = _asked(estimates, penalties)
+        asked = _asked(self.domain, estimates, penalties)
         self._account.charge(purpose, event)
         return self._chosen(asked, event.epsilon)
 
@@ -127,7 +127,7 @@ class Curator:
         on no private row. Both steps are one charge, whose joint Gaussian price is less than that of its parts.
         """
         event = spent.event(self.rows_per_unit)
-        asked = _asked(estimates, penalties, weights)
+        asked = _asked(self.domain, estimates, penalties, weights)
         self._account.charge(purpose, event)
         clique = self._chosen(asked, sensitivity.select_event(spent.choice).epsilon)
         return self._noised(clique, self._exact([clique])[clique], spent.sigma(self.rows_per_unit))
@@ -138,7 +138,7 @@ class Curator:
         Each is an integer that one unit moves by at most `rows_per_unit`; discrete Gaussian noise as in
         `measure`. Small ones may come out negative.
         """
-        asked = _asked(estimates)
+        asked = _asked(self.domain, estimates)
         equally = [1.0] * len(asked.cliques)
         sigma = sensitivity.sigmas(cost, self.rows_per_unit, equally)[0]
         self._account.charge(purpose, sensitivity.measure_event(cost, self.rows_per_unit, equally))
@@ -187,13 +187,17 @@ class _Asked:
 
 
 def _asked(
+    domain: Domain,
     estimates: Mapping[Clique, Floats],
     penalties: Mapping[Clique, int] | None = None,
     weights: Mapping[Clique, int] | None = None,
 ) -> _Asked:
-    """Estimates are rounded; absurdly large ones are cut."""
+    """Estimates are rounded; absurdly large ones are cut. One of another shape than its counts would be repeated along
+    the axes it lacks or has too many, and one unit would move the score once for each."""
     if not estimates:
         raise ValueError("at least one estimate")
+    if any(np.shape(estimate) != domain.shape(clique) for clique, estimate in estimates.items()):
+        raise ValueError("an estimate has a number for each cell of its clique")
     if not all(np.isfinite(estimate).all() for estimate in estimates.values()):
         raise ValueError("estimates are finite")
     weight = _whole({} if weights is None else weights, estimates, 1)

@@ -18,6 +18,7 @@ from dpsynth.privacy import sensitivity
 from dpsynth.privacy.curator import Curator
 from dpsynth.privacy.events import Charge, Event, GdpGrant
 from dpsynth.privacy.ledger import Ledger, Run, Unit
+from dpsynth.privacy.rounds import Round
 from dpsynth.records import Records
 
 DOMAIN = Domain.of(a=4, b=3)
@@ -119,3 +120,21 @@ def test_what_cannot_be_asked(door: Curator) -> None:
     for travel in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(TypeError, match="private rows"):
             travel(door)
+
+
+@pytest.mark.parametrize("shape", [(1000, 4), (4, 1), (1,), ()])
+def test_an_estimate_of_another_shape_is_refused_before_the_charge(
+    engine: MemoryEngine, shape: tuple[int, ...]
+) -> None:
+    """Repeated 1,000 times along a new axis, one row would move the error by 1,000."""
+    account = Open()
+    door, wrong = Curator(engine, account, system()), {("a",): np.zeros(shape)}
+    costs = Round(LARGE, LARGE)
+    for ask in (
+        lambda: door.errors(wrong, LARGE, "x"),
+        lambda: door.select(wrong, LARGE, "x"),
+        lambda: door.choose_and_measure(wrong, costs, "x"),
+    ):
+        with pytest.raises(ValueError, match="each cell"):
+            ask()
+    assert not account.events

@@ -126,7 +126,7 @@ def audit_scores_are_whole_and_move_by_the_weight() -> None:
         for n in (4, 5):
             records = Records.of(domain, {a: values[:n] for a, values in rows.items()})
             door, _ = open_door(records)
-            scores.append(door._scores(curator._asked(estimates, None, weights)))
+            scores.append(door._scores(curator._asked(domain, estimates, None, weights)))
         assert all(s.dtype == np.int64 for s in scores)
         assert np.abs(scores[1] - scores[0]).max() <= max(weights.values())
 
