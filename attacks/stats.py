@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import optimize, special
 
 from attacks.kernels import permuted_sums
 
@@ -60,14 +60,14 @@ def clopper_pearson(hits: int, trials: int, confidence: float = 0.95) -> Interva
     if not 0 <= hits <= trials or trials == 0:
         raise ValueError("needs 0 <= hits <= trials, trials > 0")
     tail = (1.0 - confidence) / 2.0
-    low = 0.0 if hits == 0 else float(stats.beta.ppf(tail, hits, trials - hits + 1))
-    high = 1.0 if hits == trials else float(stats.beta.ppf(1.0 - tail, hits + 1, trials - hits))
+    low = 0.0 if hits == 0 else float(special.betaincinv(hits, trials - hits + 1, tail))
+    high = 1.0 if hits == trials else float(special.betaincinv(hits + 1, trials - hits, 1.0 - tail))
     return Interval(hits / trials, low, high, confidence)
 
 
 def wilson(hits: int, trials: int, confidence: float = 0.95) -> Interval:
     """Score interval of a rate (Wilson 1927)."""
-    z = float(stats.norm.ppf(0.5 + confidence / 2.0))
+    z = float(special.ndtri(0.5 + confidence / 2.0))
     rate, spread = hits / trials, z * z / trials
     middle = (rate + spread / 2.0) / (1.0 + spread)
     half = z * math.sqrt(rate * (1.0 - rate) / trials + spread / (4.0 * trials)) / (1.0 + spread)
@@ -82,6 +82,13 @@ def difference(first: Interval, second: Interval) -> Interval:
     return Interval(value, value - down, value + up, first.confidence)
 
 
+def _ranks(scores: Floats) -> Floats:
+    """Ranks from 1, ties at their mean."""
+    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return np.asarray((last - (counts - 1) / 2.0)[place])
+
+
 def auc(scores: Floats, member: Mask, confidence: float = 0.95) -> Interval:
     """P[a member scores above a control] (ties count half), with Newcombe's interval.
 
@@ -91,9 +98,9 @@ def auc(scores: Floats, member: Mask, confidence: float = 0.95) -> Interval:
     members, controls = int(member.sum()), int((~member).sum())
     if members == 0 or controls == 0:
         raise ValueError("needs members and controls")
-    ranks = stats.rankdata(scores)
+    ranks = _ranks(scores)
     area = (float(ranks[member].sum()) - members * (members + 1) / 2.0) / (members * controls)
-    z = float(stats.norm.ppf(0.5 + confidence / 2.0))
+    z = float(special.ndtri(0.5 + confidence / 2.0))
 
     def excess(candidate: float) -> float:
         return abs(area - candidate) - z * math.sqrt(_area_variance(candidate, members, controls))
@@ -165,7 +172,7 @@ class _Evidence:
     @classmethod
     def of(cls, scores: Floats) -> _Evidence:
         n = len(scores)
-        ranks = stats.rankdata(scores)
+        ranks = _ranks(scores)
         savage = -_SAVAGE_UNIT * np.log((n + 1.0 - ranks) / n)
         weights = np.rint(np.stack([2.0 * ranks, savage], axis=1)).astype(np.int64)
         descending = np.sort(scores)[::-1]

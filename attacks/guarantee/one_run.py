@@ -15,7 +15,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import stats
+from numpy.typing import NDArray
+from scipy import special
 
 _LARGEST = 60.0  # a bound beyond this epsilon is of no use and costs precision
 
@@ -32,12 +33,19 @@ def p_value(m: int, r: int, v: int, epsilon: float, delta: float, bias: float = 
     if v == 0:
         return 1.0
     q = 1.0 / (1.0 + math.exp(-epsilon - bias))
-    tail = float(stats.binom.sf(v - 1, r, q))
+    tail = float(special.betainc(v, r - v + 1, q))  # of v or more
     if delta == 0.0:
         return min(1.0, tail)
-    below = np.cumsum(stats.binom.pmf(np.arange(v - 1, -1, -1), r, q))  # P[v > W >= v - i], i = 1 .. v
+    below = np.cumsum(_chances(np.arange(v - 1, -1, -1), r, q))  # P[v > W >= v - i], i = 1 .. v
     slope = float(np.max(below / np.arange(1, v + 1)))
     return min(1.0, tail + 2.0 * m * delta * slope)
+
+
+def _chances(hits: NDArray[np.int64], trials: int, rate: float) -> NDArray[np.float64]:
+    """Binomial probabilities of each number of hits."""
+    ways = special.gammaln(trials + 1) - special.gammaln(hits + 1) - special.gammaln(trials - hits + 1)
+    logs = ways + special.xlogy(hits, rate) + special.xlog1py(trials - hits, -rate)
+    return np.asarray(np.exp(logs))
 
 
 def epsilon_lower_bound(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from dpsynth.consistency.conditions import Conditions, Mask
 from dpsynth.consistency.noise import half_width
@@ -209,7 +209,7 @@ def _combined(sums: Sequence[_Sum], miss: float) -> tuple[float, float]:
     weights /= weights.sum()
     deviation = math.sqrt(sum(w**2 * one.variance for w, one in zip(weights, sums, strict=True)))
     value = float(sum(w * one.value for w, one in zip(weights, sums, strict=True)))
-    return value, float(norm.isf(miss / 2)) * deviation + 0.5
+    return value, -float(ndtri(miss / 2)) * deviation + 0.5
 
 
 def _total(tables: Sequence[_Table], miss: float) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve
-from scipy.stats import norm
+from scipy.special import ndtri
 
 EXACT_DEVIATION = 12.0
 """Sums with a larger standard deviation are taken as normal, with half a row for the integers between."""
@@ -37,7 +37,7 @@ def half_width(sigma: float, cells: int, confidence: float) -> float:
         return 0.0
     deviation = sigma * math.sqrt(cells)
     if deviation > EXACT_DEVIATION:
-        return float(norm.isf((1 - confidence) / 2)) * deviation + 0.5
+        return -float(ndtri((1 - confidence) / 2)) * deviation + 0.5
     return float(_exact(sigma, cells, confidence))
 
 
