@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve
+from scipy import fft
 from scipy.special import ndtri
 
 EXACT_DEVIATION = 12.0
@@ -46,13 +46,20 @@ def _exact(sigma: float, cells: int, confidence: float) -> int:
     total, power, left = np.ones(1), _weights(sigma), cells
     while left:
         if left % 2:
-            total = _trimmed(fftconvolve(total, power))
+            total = _trimmed(_convolved(total, power))
         left //= 2
         if left:
-            power = _trimmed(fftconvolve(power, power))
+            power = _trimmed(_convolved(power, power))
     middle = len(total) // 2
     outside = 1 - np.concatenate([[total[middle]], total[middle] + 2 * np.cumsum(total[middle + 1 :])])
     return int(np.searchsorted(-outside, -(1 - confidence) - 1e-12))
+
+
+def _convolved(one: NDArray[np.float64], two: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The full convolution."""
+    size = len(one) + len(two) - 1
+    padded = fft.next_fast_len(size, real=True)
+    return np.asarray(fft.irfft(fft.rfft(one, padded) * fft.rfft(two, padded), padded)[:size])
 
 
 def _weights(sigma: float) -> NDArray[np.float64]:
