@@ -49,7 +49,8 @@ class SuiteResult:
 
     `bound`: for a LEAK, "within" what the claim allows or "none claimed"; else None. `smallest_share`: the
     smallest share of the rows whose cells, when copied, these attacks were seen to see. `left_out`: attacks that
-    did not fit into the time budget. `isolation` (units,): how far each unit is from everybody else.
+    did not fit into the time budget. `isolation` (units,): how far each unit is from everybody else. `knows_held_out`:
+    the table is not made from the members, or not from them alone.
     """
 
     verdict: str
@@ -67,6 +68,7 @@ class SuiteResult:
     member: Mask = field(default_factory=lambda: np.zeros(0, bool), repr=False)
     left_out: tuple[str, ...] = ()
     isolation: Floats = field(default_factory=lambda: np.zeros(0), repr=False)
+    knows_held_out: bool = False
 
     @property
     def worst(self) -> AttackResult | None:
@@ -94,6 +96,7 @@ class SuiteResult:
             "smallest_copied_share_seen": self.smallest_share,
             "attacks": [a.as_json() for a in self.attacks],
             "controls": [c.as_json() for c in self.controls],
+            "knows_held_out_rows": self.knows_held_out,
             "left_out": list(self.left_out),
             "warnings": list(self.warnings),
         }

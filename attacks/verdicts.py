@@ -60,7 +60,7 @@ def conclude(
     return SuiteResult(
         verdict, headline, bound, game.claim, game.entity, game.members, game.controls, case.attacks,
         case.controls, case.smallest_share, game.split_is_random, case.warnings(), game.member, left_out,
-        game.view.candidates.isolation,
+        game.view.candidates.isolation, case.knows_held_out,
     )  # fmt: skip
 
 
@@ -74,8 +74,13 @@ class _Case:
     copied: float | None = None  # of the held-out rows, where that shows that the table was made from them
 
     def decide(self) -> tuple[str, str]:
-        """The first rule that applies, and its sentence."""
+        """The first rule that applies, and its sentence.
+
+        A declared coin makes the bound hold whatever the controls say: nothing outweighs it then.
+        """
+        proof = ((VIOLATION, self._violation),) if self.game.coin is not None else ()
         rules: tuple[tuple[str, Callable[[], str | None]], ...] = (
+            *proof,
             (INCONCLUSIVE, self._overlapping),
             (INCONCLUSIVE, self._false_alarm),
             (VIOLATION, self._violation),
@@ -89,6 +94,11 @@ class _Case:
             if sentence is not None:
                 return verdict, sentence
         return NO_EVIDENCE, self._no_evidence()
+
+    @property
+    def knows_held_out(self) -> bool:
+        """Whether the table shows that it was made from held-out rows, whatever the verdict rests on."""
+        return self._made_from_held_out() is not None or self._swapped() is not None
 
     @property
     def smallest_share(self) -> float | None:

@@ -139,14 +139,18 @@ def _account(receipt: Receipt, standing: Standing) -> list[Check]:
 
 
 def _attacked(suite: Mapping[str, Any]) -> Check:
+    """Rows that know held-out people are not rows of the model, whatever its promise: another file, or a real one."""
     ran, verdict = bool(suite.get("attacks")), str(suite.get("verdict", "none"))
-    return Check(
-        "A305",
-        ATTACKED,
-        ran and verdict != VIOLATION,
-        "an attack did better than the promise allows" if ran else "no attack ran",
-        "this model is blocked for good: find the fault, fit anew" if ran else "run the audit",
-    )
+    foreign = bool(suite.get("knows_held_out_rows"))
+    if not ran:
+        words, fix = "no attack ran", "run the audit"
+    elif verdict == VIOLATION:
+        words = "an attack did better than the promise allows"
+        fix = "this model is blocked for good: find the fault, fit anew"
+    else:
+        words = "the rows were made from held-out people, whom the model has never seen"
+        fix = "sample the rows from the model"
+    return Check("A305", ATTACKED, ran and verdict != VIOLATION and not foreign, words, fix)
 
 
 def restated(stated: Mapping[str, Any], schema: Schema, privacy: Mapping[str, Any]) -> list[str]:

@@ -114,6 +114,20 @@ class TestOddFiles:
             result = case.run(synthetic, attacks=[Copies(), ClosestRecord()])
             assert result.verdict == INCONCLUSIVE, str(result)
             assert words in result.headline
+            assert result.as_json()["knows_held_out_rows"], "the gate goes by it"
+        assert not case.run(case.reference, attacks=[Copies()]).as_json()["knows_held_out_rows"]
+
+    def test_no_overlap_outweighs_a_proof_by_declared_coins(self, files: Make) -> None:
+        """A table that copies every member, and a fifth of the held-out rows among the members' by another name."""
+        case = files(800, 800, seed=1)
+        mixed = [
+            np.concatenate([a[:160], b[160:]])
+            for a, b in zip(case.members.columns, case.controls.columns, strict=True)
+        ]
+        case = Files(case.members, Records(case.controls.domain, tuple(mixed)), case.reference, case.rng)
+        assert case.run(case.members, claim=(0.5, 1e-9), attacks=[Copies()]).verdict == INCONCLUSIVE
+        result = case.run(case.members, claim=(0.5, 1e-9), coin=0.5, attacks=[Copies()])
+        assert result.verdict == VIOLATION, str(result)
 
     def test_a_table_made_from_both_files(self, files: Make) -> None:
         """Members and held-out rows are copied alike: no attack can tell them apart, and that is no good sign."""

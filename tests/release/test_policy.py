@@ -96,6 +96,23 @@ def test_an_audit_that_sees_too_little(parts: Parts, seen: float | None) -> None
 
 
 @pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ({"verdict": "VIOLATION"}, "better than the promise"),
+        ({"verdict": "INCONCLUSIVE", "knows_held_out_rows": True}, "held-out people"),
+        ({"attacks": []}, "no attack ran"),
+    ],
+)
+def test_rows_that_the_model_cannot_have_made_are_refused(
+    parts: Parts, found: dict[str, Any], words: str
+) -> None:
+    gate = judge(parts.model.schema, HUMAN, parts.model.receipt, {**parts.suite, **found})
+    [failed] = [check for check in gate.checks if not check.passed]
+    assert failed.code == "A305"
+    assert words in failed.words
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         (b"epsilon: 1\n", "is missing"),
