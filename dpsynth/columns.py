@@ -14,6 +14,7 @@ from dpsynth.column_base import MAX_TEXT, AnyColumn, ModelledColumn, Origin, cle
 from dpsynth.declared import Fault, Finite, Text, Whole
 from dpsynth.grid import (
     MAX_CELLS,
+    MAX_STEP,
     Scale,
     default_decimals,
     exact,
@@ -33,8 +34,8 @@ from dpsynth.moments import (
 
 __all__ = [
     "MAX_TEXT", "BooleanColumn", "CategoryColumn", "Column", "DateColumn", "DateTimeColumn", "DropColumn", "DurationColumn",
-    "IdColumn", "IntegerColumn", "Modelled", "MomentColumn", "NumberColumn", "Origin", "TimeColumn", "cells_of",
-    "clean_text", "days", "from_days", "texts_of", "value_cells", ]  # fmt: skip
+    "IdColumn", "IntegerColumn", "Modelled", "MomentColumn", "NumberColumn", "Origin", "TimeColumn", "as_number",
+    "cells_of", "clean_text", "days", "from_days", "texts_of", "value_cells", ]  # fmt: skip
 
 Spread = Literal["uniform", "log"]
 """How decoded values lie within a cell: evenly, or evenly on a logarithmic scale, which suits amounts with a
@@ -60,6 +61,8 @@ class IntegerColumn(ModelledColumn):
     @model_validator(mode="after")
     def _check(self) -> IntegerColumn:
         # a grid that cannot be is an error of the declaration, not of its first use
+        if any(abs(value) > MAX_STEP for value in self.special):
+            raise Fault("S120", "a special value lies beyond 1e15 in size", "use type: category for codes")
         _check_special(self.special, self.special, self.starts, self.last)
         return self
 
@@ -296,3 +299,11 @@ def texts_of(column: Modelled) -> Sequence[str]:
             return [text for text in (column.false_value, column.true_value) if text is not None]
         case _:
             return ()
+
+
+def as_number(text: str) -> float | None:
+    """The number that a text writes, None for any other text."""
+    try:
+        return float(text)
+    except ValueError:
+        return None

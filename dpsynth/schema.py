@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +21,7 @@ from dpsynth.columns import (
     IntegerColumn,
     Modelled,
     NumberColumn,
+    as_number,
     cells_of,
     clean_text,
     texts_of,
@@ -237,7 +238,7 @@ def read_text(path: str | os.PathLike[str]) -> bytes:
             )
         return file.read_bytes()
     except FileNotFoundError:
-        raise SchemaError("S101", f"{file} does not exist", "dpsynth init drafts a project file") from None
+        raise SchemaError("S101", f"{file} does not exist", "check the path; dpsynth init drafts a project file") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no such path"
         raise SchemaError(
@@ -275,9 +276,21 @@ def _check_markers(schema: Schema) -> None:
                 f"column '{name}' may be missing, but missing_values is empty",
                 "list how the file writes it",
             )
-        if set(markers) & set(texts_of(column)):
+        if set(markers) & set(texts_of(column)) or (column.missing and _holds_number(column, markers)):
             raise Fault(
                 "S132",
                 f"column '{name}' has a value that also marks missing",
                 "remove it from one of the two lists",
             )
+
+
+def _holds_number(column: Modelled, markers: Sequence[str]) -> bool:
+    """Whether a marker is a number that the column could write: it would come back as missing."""
+    numbers = [number for number in map(as_number, markers) if number is not None]
+    match column:
+        case IntegerColumn() | NumberColumn():
+            return any(column.min <= n <= column.max or n in column.special for n in numbers)
+        case CategoryColumn(written="integer"):
+            return bool({float(value) for value in column.values} & set(numbers))
+        case _:
+            return False

@@ -23,6 +23,7 @@ from dpsynth.columns import (
     Modelled,
     MomentColumn,
     NumberColumn,
+    as_number,
 )
 from dpsynth.schema import CsvFormat
 from dpsynth.table.misfit import DoesNotFit, Misfit, is_text, refuse, to_numpy, whole_column
@@ -75,7 +76,7 @@ def missing_mask(array: Arrow, markers: Sequence[str]) -> Mask:
         values = pa.array(list(markers), type=kind)
         return gone | (to_numpy(pc.is_in(array, value_set=values)) if len(markers) else False)
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        numbers = [number for number in map(_as_number, markers) if number is not None]
+        numbers = [number for number in map(as_number, markers) if number is not None]
         if numbers:
             floats = to_numpy(pc.cast(array, pa.float64(), safe=False).fill_null(float("nan")))
             return gone | np.isin(floats, numbers)
@@ -101,13 +102,6 @@ def to_text(array: Arrow) -> Arrow:
         return pc.cast(array, pa.string())
     except pa.ArrowException:
         raise DoesNotFit(whole_column(len(array), "holds lists, records or bytes")) from None
-
-
-def _as_number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 def _numeric(
