@@ -143,11 +143,19 @@ def nearest(
 
 def _in_threads(work: Callable[[slice], None], rows: int, size: int) -> None:
     """`work` on slices of the rows, at most two at a time; the compiled code lets go of the interpreter."""
-    if size < _WORTH_A_THREAD or (os.cpu_count() or 1) < _THREADS:
-        return work(slice(0, rows))
     half = rows // _THREADS
+    parts = [slice(0, half), slice(half, rows)]
+    _each(lambda i: work(parts[i]), len(parts), size)
+
+
+def _each(work: Callable[[int], None], parts: int, size: int) -> None:
+    """`work` on each part, on threads of their own where `size` is worth it."""
+    if size < _WORTH_A_THREAD or (os.cpu_count() or 1) < _THREADS:
+        for part in range(parts):
+            work(part)
+        return
     with ThreadPoolExecutor(_THREADS) as pool:
-        list(pool.map(work, [slice(0, half), slice(half, rows)]))
+        list(pool.map(work, range(parts)))
 
 
 def posterior_votes(
@@ -165,8 +173,15 @@ def posterior_votes(
 
     wanted = np.ascontiguousarray(rows, dtype=np.uint8)
     columns = np.ascontiguousarray(candidates.T, dtype=np.uint8)
-    votes = np.zeros(len(candidates))
-    return votes, float(compiled.posterior_votes(wanted, columns, log_ratios, votes))
+    halves = np.array_split(wanted, _THREADS) if len(wanted) >= _THREADS else [wanted]
+    votes = np.zeros((len(halves), len(candidates)))
+    evidence = np.zeros(len(halves))
+
+    def half(i: int) -> None:
+        evidence[i] = len(halves[i]) * compiled.posterior_votes(halves[i], columns, log_ratios, votes[i])
+
+    _each(half, len(halves), wanted.size * len(candidates))
+    return votes.sum(axis=0), float(evidence.sum() / len(wanted))
 
 
 def permuted_sums(
@@ -185,11 +200,12 @@ def permuted_sums(
     from attacks import compiled
 
     out = np.zeros((draws, weights.shape[1] + levels), np.int64)
-    compiled.permuted_sums(
-        np.ascontiguousarray(weights, dtype=np.int64),
-        np.ascontiguousarray(level, dtype=np.uint8),
-        chosen,
-        np.uint64(seed),
-        out,
-    )
+    halves = np.array_split(out, _THREADS)
+    given = np.ascontiguousarray(weights, dtype=np.int64), np.ascontiguousarray(level, dtype=np.uint8)
+
+    def half(i: int) -> None:  # each with a stream of its own, however many threads there are
+        own = np.random.SeedSequence((seed, i)).generate_state(1, np.uint64)[0]
+        compiled.permuted_sums(*given, chosen, own, halves[i])
+
+    _each(half, len(halves), 16 * draws * chosen)  # each step waits for memory
     return out
