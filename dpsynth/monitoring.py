@@ -71,7 +71,8 @@ class Change:
 @dataclass(frozen=True, eq=False)
 class Drift:
     """All tables, the most telling first. `receipt`: of the charge; None when nothing was charged, and then it
-    compares with private rows and is internal."""
+    compares with private rows and is internal. So does it stay when its account was in memory: nobody remembers that it
+    was spent."""
 
     changes: tuple[Change, ...]
     receipt: Receipt | None
@@ -95,7 +96,7 @@ class Drift:
         receipt = self.receipt
         return {
             "format": FORMAT,
-            "internal": receipt is None,
+            "internal": receipt is None or not receipt.releasable,
             "changed": bool(self.changed),
             "words": self.words,
             "tables": [change.as_json() for change in self.changes],

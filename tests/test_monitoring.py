@@ -114,6 +114,11 @@ def test_a_charged_comparison_spends_and_says_so(earlier: Released, account: Pat
     assert plain["charged"]["epsilon"] == pytest.approx(1.0, abs=0.01)
 
 
+def test_what_no_account_on_disk_remembers_stays_inside(earlier: Released) -> None:
+    ledger = Ledger.in_memory(Budget(1.0, 1e-6), Unit(earlier.schema.unit.entity))
+    assert charged_drift(earlier, people(4000, 7), epsilon=1.0, ledger=ledger).as_json()["internal"] is True
+
+
 def test_rows_that_do_not_fit_spend_nothing(earlier: Released, account: Path) -> None:
     wrong = people(100, 9).assign(plan="Z")
     with Ledger.load(account) as ledger:

@@ -99,11 +99,13 @@ def before_spending(
     """The rules that are known before anything is counted; `cost` is what the run promises by itself."""
     found = [*_limits(rules, cost, promise)]
     if rules.smallest_unit == "person":
+        column = schema.unit.column
         found.append(
             Check(
                 "A309",
-                "the policy's smallest unit: all rows of a person are protected together",
-                schema.unit.column is not None,
+                f"the policy's smallest unit, a person: all rows with the same {column!r} are protected together, and "
+                f"that column was declared to tell one {schema.unit.entity} from another",
+                column is not None,
                 f"each {schema.unit.entity} is protected by itself, whosever it is",
                 "name the column that tells one person from another: data: {unit: {entity: person, column: ...}}",
             )

@@ -80,6 +80,13 @@ def test_rows_as_units_can_be_refused() -> None:
     assert before_spending(schema, replace(HUMAN, bounds_decided_by="me"), loose, Budget(1.0, 1e-6)).passed
 
 
+def test_the_smallest_unit_is_said_as_it_was_declared(parts: Parts) -> None:
+    """Which column tells people apart is a person's word: the bundle must not say more than that."""
+    policy = Policy.from_yaml(b"name: P\nsmallest_unit: person\n")
+    told = str(judge(parts.model.schema, HUMAN, parts.model.receipt, parts.suite, policy).as_json())
+    assert "same 'person' are protected" in told.replace('\\"', "'").replace("\\'", "'")
+
+
 def test_all_refusals_are_said_at_once(parts: Parts) -> None:
     policy = Policy.from_yaml(b"name: P\nepsilon: 0.1\napprovers: [Nobody]\n")
     gate = judge(parts.model.schema, HUMAN, parts.model.receipt, parts.suite, policy)
