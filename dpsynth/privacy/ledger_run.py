@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -36,10 +37,14 @@ class Notice:
 
 
 class _Handle:
-    """A live permission to spend: it belongs to one process and cannot be pickled, copied or forked."""
+    """A live permission to spend: it belongs to one process and cannot be pickled, copied or forked.
+
+    Threads take turns: two that look at the same rest at once would both find that their charge fits.
+    """
 
     def __init__(self) -> None:
         self._process = os.getpid()
+        self._turn = threading.RLock()
 
     def _check_process(self) -> None:
         if os.getpid() != self._process:
@@ -98,12 +103,14 @@ class Run(_Handle):
     def grant(self, purpose: str) -> Grant:
         """Open the next planned charge, which must be a grant of this purpose. The next charge closes it."""
         self._check_open()
-        planned = self.outstanding[0].event if self.outstanding else None
-        if not isinstance(planned, ZcdpGrant | GdpGrant):
-            raise BudgetError("B217", f"no grant {purpose!r} is planned next", "plan a grant before the run")
-        self._advance(purpose, planned)
-        self._grant = Grant(purpose, planned)
-        return self._grant
+        with self._turn:
+            planned = self.outstanding[0].event if self.outstanding else None
+            if not isinstance(planned, ZcdpGrant | GdpGrant):
+                problem = f"no grant {purpose!r} is planned next"
+                raise BudgetError("B217", problem, "plan a grant before the run")
+            self._advance(purpose, planned)
+            self._grant = Grant(purpose, planned)
+            return self._grant
 
     def taint(self) -> None:
         """State that noise in this run was seeded (tests): its receipt will never be releasable."""
@@ -131,6 +138,10 @@ class Run(_Handle):
             self._finish("failed")
 
     def _advance(self, purpose: str, event: Event) -> None:
+        with self._turn:
+            self._advance_alone(purpose, event)
+
+    def _advance_alone(self, purpose: str, event: Event) -> None:
         self._check_open()
         if not self.outstanding:
             raise BudgetError(
@@ -194,6 +205,10 @@ class Grant(_Handle):
         """Spend a part. BudgetError B216 when it does not fit, B306 when the filter has no price for it;
         nothing is spent then."""
         self._check_process()
+        with self._turn:
+            self._charge_alone(purpose, event)
+
+    def _charge_alone(self, purpose: str, event: Event) -> None:
         if not self._open:
             raise BudgetError("B214", f"the grant {self.purpose!r} is closed", "charge it in its stage")
         if not self.fits(event):
@@ -205,7 +220,8 @@ class Grant(_Handle):
         self._spent += self._price(event)
 
     def close(self) -> None:
-        self._open = False
+        with self._turn:
+            self._open = False
 
     def _price(self, event: Event) -> Fraction:
         if any(isinstance(part, ZcdpGrant | GdpGrant) for part in flatten([event])):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import pickle
+import threading
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -16,8 +19,8 @@ from dpsynth.entropy import system
 from dpsynth.errors import BudgetError
 from dpsynth.privacy import sensitivity
 from dpsynth.privacy.curator import Curator
-from dpsynth.privacy.events import Charge, Event, GdpGrant
-from dpsynth.privacy.ledger import Ledger, Run, Unit
+from dpsynth.privacy.events import Charge, DiscreteGaussian, Event, GdpGrant
+from dpsynth.privacy.ledger import Grant, Ledger, Run, Unit
 from dpsynth.privacy.rounds import Round
 from dpsynth.records import Records
 
@@ -138,3 +141,27 @@ def test_an_estimate_of_another_shape_is_refused_before_the_charge(
         with pytest.raises(ValueError, match="each cell"):
             ask()
     assert not account.events
+
+
+def test_threads_cannot_spend_a_grant_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four threads ask at once, each while the others look whether it fits."""
+    grant, event = Grant("x", GdpGrant(1.0)), DiscreteGaussian(1.2, 1)
+    honest, taken = Grant.fits, []
+
+    def slow(self: Grant, asked: Event) -> bool:
+        fits = honest(self, asked)
+        time.sleep(0.02)
+        return fits
+
+    def ask() -> None:
+        with contextlib.suppress(BudgetError):
+            grant.charge("x", event)
+            taken.append(event)
+
+    monkeypatch.setattr(Grant, "fits", slow)
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(taken) == 1
