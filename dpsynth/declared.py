@@ -14,6 +14,8 @@ from dpsynth.strict_yaml import Path, describe, shown
 
 TODO = "TODO"
 """What a draft writes where a person must decide; a file that still holds one is refused."""
+MAX_NAMED = 8
+"""Open places that a refusal names; it counts the others."""
 
 LATER = {
     "constraints": "rules between columns are not part of this version",
@@ -100,10 +102,10 @@ def refuse_todo(data: Any, lines: Mapping[Path, int]) -> None:
     """Raises SchemaError (S106) while anything that a draft left open still is."""
     still_open = list(_open(data, ()))
     if still_open:
-        more = f" (and {len(still_open) - 1} more)" if len(still_open) > 1 else ""
-        where = _place(still_open[0], lines)
+        places = [_place(path, lines) for path in still_open[:MAX_NAMED]]
+        more = f" and {len(still_open) - MAX_NAMED} more" if len(still_open) > MAX_NAMED else ""
         raise SchemaError(
-            "S106", f"{where} is still open ({TODO}){more}", "a draft leaves this choice to you"
+            "S106", f"still open ({TODO}): {', '.join(places)}{more}", "a draft leaves these choices to you"
         )
 
 

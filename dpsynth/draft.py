@@ -42,6 +42,7 @@ _HEAD = """\
 # A first draft. Replace every TODO and check the rest; 'dpsynth check' says what is still open.
 # A column is one of
 #   {type: integer, min: 0, max: 110}            optional: cells: 16 or edges: [18, 30, 65], clip: true
+#                                                special: [-1] for codes among numbers, scale: log for amounts
 #   {type: number, min: 0, max: 250000, decimals: 2}
 #   {type: category, values: [A, B, C]}          optional: ordered: true
 #   {type: boolean, true_value: 'yes', false_value: 'no'}

@@ -91,6 +91,10 @@ def run(
     good and nothing is released.
     """
     budget = project.run_budget(epsilon)
+    settings = replace(settings_of(project), **(terms_of(project) if terms is None else terms))
+    # a run that is refused anyway must not open a ledger: its promise is for good
+    release.refuse_existing(Path(out))
+    release.before_spending(project.schema, settings.human).require()
     with open_ledger(project, ledger, epsilon) as account:
         return run_release(
             project.data_path,
@@ -100,7 +104,7 @@ def run(
             delta=budget.delta,
             ledger=account,
             out=out,
-            settings=replace(settings_of(project), **(terms_of(project) if terms is None else terms)),
+            settings=settings,
             progress=progress,
         )
 

@@ -20,7 +20,7 @@ from dpsynth.errors import SchemaError
 from dpsynth.schema import DataSpec, Schema, as_mapping, build, read_text
 from dpsynth.workload import Workload
 
-Method = Literal["independent", "privbayes", "mst", "tree", "aim", "tree-aim", "network", "gan"]
+Method = Literal["independent", "privbayes", "mst", "tree", "aim", "tree-aim"]
 HUMAN_FIELDS = (
     "purpose",
     "recipient",

@@ -136,6 +136,18 @@ def test_a_table_that_does_not_fit(tmp_path: Path, table: str, code: int, prefix
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("purpose: testing", "purpose: 'TODO: why'"), ("cells: 10}", "cells: 10, origin: inspected}")],
+)
+def test_a_run_refused_beforehand_opens_no_ledger(tmp_path: Path, old: str, new: str) -> None:
+    """Its promise would stand for good, though nothing was ever released under it."""
+    project = write(tmp_path, text=changed(old, new))
+    refused(dpsynth("run", project, "-o", tmp_path / "release"), 6, "A30")
+    assert not (tmp_path / "claims.ledger").exists()
+    assert leftovers(tmp_path) == []
+
+
 def test_odd_tables_that_do_fit(tmp_path: Path) -> None:
     """All missing where that is declared, constant, numbers written as text: fitted like any other."""
     frame = FRAME.assign(plan="", smoker="yes", age=FRAME["age"].map(lambda age: f" {age}.0 "))

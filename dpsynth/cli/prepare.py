@@ -33,7 +33,9 @@ def init(
     data: Annotated[
         Path,
         typer.Argument(
-            metavar="DATA", help="The private table: only its header is read.", show_default=False
+            metavar="DATA",
+            help="The private table: only its header is read, unless --inspect.",
+            show_default=False,
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="PROJECT.yaml", help="The draft.")] = Path(
@@ -94,7 +96,7 @@ def check(
     planned = _planned(spec, spec.generator.method, budget)
     found: dict[str, Any] = {"columns": len(spec.schema.columns), "memory_bytes": planned.memory()}
     lines = [
-        f"schema: {len(spec.schema.columns)} columns, {len(spec.schema.domain)} of them modelled; "
+        f"columns: {len(spec.schema.columns)}, of them modelled: {len(spec.schema.domain)}; "
         f"memory for tables of counts: about {max(1, round(planned.memory() / 2**20)):,} MB"
     ]
     lines.append(

@@ -91,7 +91,7 @@ def sample(
     rows: Annotated[
         int | None,
         typer.Option(
-            "--rows", "-n", min=0, help="How many; default: the released number.", show_default=False
+            "--rows", "-n", min=0, help="How many; default: as many as the model counted.", show_default=False
         ),
     ] = None,
     where: Annotated[

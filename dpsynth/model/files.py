@@ -159,7 +159,9 @@ def _read(path: Path) -> bytes:
             return file.read()
     except OSError as problem:
         raise VerifyError(
-            "V207", f"cannot read {path}", "name the folder that a fit or a run has written"
+            "V207",
+            f"cannot read {path}",
+            "name the folder that a fit has written, or internal/model of a release",
         ) from problem
 
 

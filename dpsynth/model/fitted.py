@@ -232,7 +232,7 @@ def _given(generator: Generator, evidence: Evidence) -> Generator:
         raise UsageError(
             "U153",
             f"the model expects {expected:.1g} rows of this kind among {generator.total:,.0f}",
-            "ask for more: what it knows of so few is nothing but noise",
+            "widen the condition: what the model knows of so few is nothing but noise",
         )
     return given
 

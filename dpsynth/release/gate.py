@@ -92,7 +92,7 @@ def _built_in(schema: Schema, human: ReleaseFields) -> list[Check]:
             "the bounds, and when it is reviewed",
             not lacking and not undecided,
             f"the release section lacks {', '.join([*(n for n in lacking), *nobody])}",
-            "fill it in; none of it is invented",
+            "fill in the release section: only a person can say these",
         ),
     ]
 

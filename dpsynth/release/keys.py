@@ -90,6 +90,8 @@ def load_signer(path: Path, passphrase: Callable[[], bytes | None] = lambda: Non
     Raises UsageError: U166 for no such key, U167 when others may read it, U168 for a missing or wrong passphrase.
     """
     data = _read(path)
+    if b"PRIVATE KEY" not in data:
+        raise _no_key(path, "private")
     if path.stat().st_mode & 0o077:
         raise UsageError("U167", f"others may read the private key {path}", f"chmod 600 {path}")
     encrypted = b"ENCRYPTED" in data

@@ -101,7 +101,8 @@ def _guarantee(receipt: Receipt) -> Json:
 def _unit(receipt: Receipt) -> Json:
     unit = receipt.unit
     if unit.column is None:
-        enforced = f"every row is a {unit.entity}; nobody is assumed to have only one"
+        each = "every row counts" if unit.entity == "row" else f"every row counts as one {unit.entity},"
+        enforced = f"{each} by itself; nobody is assumed to have only one"
     else:
         enforced = (
             f"of each {unit.entity} (rows with the same {unit.column!r}) at most {unit.rows_per_unit} "

@@ -172,6 +172,9 @@ def test_what_is_no_key_is_refused(tmp_path: Path, pair: Path) -> None:
         path.chmod(0o600)
         with pytest.raises(UsageError, match="no private Ed25519 key"):
             release.load_signer(path)
+    (pair / "own.pub").chmod(0o644)  # it may be read by all: the advice must not be to hide it
+    with pytest.raises(UsageError, match="no private Ed25519 key"):
+        release.load_signer(pair / "own.pub")
     for path in (junk, pair / "own.key"):
         with pytest.raises(UsageError, match="no public Ed25519 key"):
             release.load_public(path)
