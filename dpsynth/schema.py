@@ -238,7 +238,9 @@ def read_text(path: str | os.PathLike[str]) -> bytes:
             )
         return file.read_bytes()
     except FileNotFoundError:
-        raise SchemaError("S101", f"{file} does not exist", "check the path; dpsynth init drafts a project file") from None
+        raise SchemaError(
+            "S101", f"{file} does not exist", "check the path; dpsynth init drafts a project file"
+        ) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no such path"
         raise SchemaError(
