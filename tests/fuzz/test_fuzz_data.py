@@ -123,7 +123,7 @@ def _parquet() -> bytes:
     return out.getvalue()
 
 
-FILES = {"t.parquet": _parquet(), "t.csv.gz": gzip.compress(HEADER + GOOD * 3)}
+FILES = {"t.parquet": _parquet(), "t.csv.gz": gzip.compress(HEADER + GOOD * 3, mtime=0)}
 
 
 @example("t.parquet", [(0.006705482644811857, 128)])
