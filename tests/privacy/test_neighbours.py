@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dpsynth.domain import Clique
+from dpsynth.domain import Clique, Domain
 from dpsynth.encoding import Encoding
 from dpsynth.engines.memory import MemoryEngine, bound_and_split
 from dpsynth.privacy import curator, sensitivity
@@ -153,7 +153,7 @@ def test_a_table_without_its_unit_is_never_taken_for_rows() -> None:
 @pytest.mark.parametrize("estimate", [1e30, -1e30, 2.0**63, -(2.0**63), 2.0**62, 1e15, 0.0])
 def test_scores_of_absurd_estimates_move_by_one_row_too(estimate: float, weight: int) -> None:
     """Integers wrap around: one row must never move a score by 2**64."""
-    asked = curator._asked({("plan",): np.full(3, estimate)}, weights={("plan",): weight})
+    asked = curator._asked(Domain.of(plan=3), {("plan",): np.full(3, estimate)}, weights={("plan",): weight})
     assert asked.cliques == [("plan",)]
     scores = []
     for rows in range(4):
