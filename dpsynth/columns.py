@@ -255,19 +255,7 @@ Modelled = (
     | CategoryColumn
     | BooleanColumn
 )
-Column = Annotated[
-    IntegerColumn
-    | NumberColumn
-    | DateColumn
-    | DateTimeColumn
-    | TimeColumn
-    | DurationColumn
-    | CategoryColumn
-    | BooleanColumn
-    | IdColumn
-    | DropColumn,
-    Field(discriminator="type"),
-]
+Column = Annotated[Modelled | IdColumn | DropColumn, Field(discriminator="type")]
 
 
 def cells_of(column: Modelled) -> int:

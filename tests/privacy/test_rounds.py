@@ -208,12 +208,6 @@ class Deaf:
 
 def charge_the_measurement_only(plant: pytest.MonkeyPatch) -> None:
     plant.setattr(Round, "event", lambda self, k: Composed((DiscreteGaussian(self.sigma(k), k),)))
-    honest = Curator.choose_and_measure
-
-    def cheaper(self: Curator, estimates: Any, spent: Round, *rest: Any) -> Any:
-        return honest(self, estimates, spent, *rest)
-
-    plant.setattr(Curator, "choose_and_measure", cheaper)
 
 
 def forget_the_weights(plant: pytest.MonkeyPatch) -> None:
