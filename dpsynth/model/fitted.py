@@ -19,6 +19,7 @@ from dpsynth.errors import CapacityError, DPSynthError, UsageError, VerifyError
 from dpsynth.evidence import Evidence
 from dpsynth.measurement import Measurement
 from dpsynth.model.files import Stored, content_id, read_model, write_model
+from dpsynth.model.finishing import Finishing
 from dpsynth.pgm import GraphicalModel, MergedModel
 from dpsynth.privacy.receipt import Receipt
 from dpsynth.records import Records
@@ -134,7 +135,7 @@ class FittedModel:
         rows = _row_number(max(1, round(generator.total)) if n is None else n)
         encoding.require_ids(rows)
         source = np.random.default_rng() if rng is None else rng
-        return _decoded(encoding, generator.sample_batches(rows, source), evidence, source)
+        return _decoded(Finishing(encoding, evidence), generator.sample_batches(rows, source), source)
 
     def sample_table(
         self, n: int | None = None, rng: np.random.Generator | None = None, where: str | None = None
@@ -237,16 +238,13 @@ def _given(generator: Generator, evidence: Evidence) -> Generator:
     return given
 
 
-def _decoded(
-    encoding: Encoding, batches: Iterator[Records], evidence: Evidence | None, rng: np.random.Generator
-) -> Iterator[Table]:
+def _decoded(finishing: Finishing, batches: Iterator[Records], rng: np.random.Generator) -> Iterator[Table]:
     first_id = 1
     for batch in batches:
         for start in range(0, max(len(batch), 1), DECODED):
             records = batch.take(slice(start, start + DECODED))
-            table = encoding.decode(records, rng, first_id)
+            yield finishing.rows(records, rng, first_id)
             first_id += len(records)
-            yield table if evidence is None else evidence.refined(table, records, rng)
 
 
 def require_rows(rows: int, columns: int) -> None:
