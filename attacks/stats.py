@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special
+from scipy import special
 
 from attacks.kernels import permuted_sums
 
@@ -95,6 +95,8 @@ def auc(scores: Floats, member: Mask, confidence: float = 0.95) -> Interval:
     The interval solves ``|estimate - area| = z sd(area)`` with the variance of Hanley and McNeil (1982) at
     the *candidate* area (Newcombe 2006, method 5), so that it has width at an estimate of 0 or 1 too.
     """
+    from scipy import optimize  # slow to load, and only this needs it
+
     members, controls = int(member.sum()), int((~member).sum())
     if members == 0 or controls == 0:
         raise ValueError("needs members and controls")

@@ -18,16 +18,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse.linalg import LinearOperator, cg
 
 from attacks.knowledge import Holds, ThreatModel, Wants
 from attacks.threat import Floats, Index, View
 from dpsynth.domain import Clique, Domain
 from dpsynth.records import Codes, Records
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 _LEVELS = 128  # most levels of an attribute inside a marginal
 _CELLS = 1 << 22  # largest table of counts
@@ -122,6 +124,8 @@ class MarginalRatio:
 
     def _scores(self, found: list[Residual], rate: float) -> Floats:
         sampling = min(part.misfit for part in found)
+        from scipy.sparse.linalg import LinearOperator, cg  # slow to load
+
         noise = [max(part.misfit - sampling, self.ridge * sampling) for part in found]
         own = np.concatenate([np.full(len(p.scale), n) for p, n in zip(found, noise, strict=True)])
         target = np.concatenate([part.residual / np.sqrt(part.scale) for part in found])
@@ -141,14 +145,16 @@ class MarginalRatio:
         return np.asarray(rows @ weights)
 
 
-def _indicators(found: list[Residual]) -> sparse.csr_array:
+def _indicators(found: list[Residual]) -> csr_array:
     """Shape (rows, cells of all cliques): 1 / sqrt(scale) at each of a row's cells."""
+    from scipy.sparse import csr_array
+
     rows, width = len(found[0].cell), len(found)
     start = np.cumsum([0, *(len(part.scale) for part in found)])
     columns = np.stack([part.cell + s for part, s in zip(found, start[:-1], strict=True)], axis=1)
     values = np.stack([1.0 / np.sqrt(part.scale[part.cell]) for part in found], axis=1)
     ends = np.arange(rows + 1) * width
-    return sparse.csr_array((values.ravel(), columns.ravel(), ends), shape=(rows, int(start[-1])))
+    return csr_array((values.ravel(), columns.ravel(), ends), shape=(rows, int(start[-1])))
 
 
 def _best_fitting(cliques: list[Clique], real: Records, synthetic: Records) -> list[Clique]:

@@ -17,7 +17,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import optimize
 
 from dpsynth.privacy.events import (
     BoundedRange,
@@ -89,6 +88,8 @@ def zcdp_epsilon(rho: float, delta: float) -> float:
     (Canonne, Kamath and Steinke 2020, corollary 13), never below 0. Any alpha is valid, so the search need
     not be exact.
     """
+
+    from scipy import optimize  # slow to load, and most verbs never need it
 
     if rho == 0:
         return 0.0
