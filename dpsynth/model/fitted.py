@@ -20,7 +20,7 @@ from dpsynth.evidence import Evidence
 from dpsynth.measurement import Measurement
 from dpsynth.model.files import Stored, content_id, read_model, write_model
 from dpsynth.model.finishing import Finishing
-from dpsynth.pgm import GraphicalModel, MergedModel
+from dpsynth.pgm import GraphicalModel, MergedMixture, MergedModel, MixtureModel
 from dpsynth.privacy.receipt import Receipt
 from dpsynth.records import Records
 from dpsynth.schema import Schema
@@ -61,12 +61,12 @@ class Generator(Protocol):
         """Given evidence: the share of each cell, shape (cells,), that may be. ValueError when no record may."""
         ...
 
-    def state(self) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]]]: ...
+    def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]: ...
 
 
-GENERATORS: Mapping[str, type[GraphicalModel] | type[MergedModel]] = {
-    kind.kind: kind for kind in (GraphicalModel, MergedModel)
-}
+Kind = type[GraphicalModel] | type[MergedModel] | type[MixtureModel] | type[MergedMixture]
+KINDS: tuple[Kind, ...] = (GraphicalModel, MergedModel, MixtureModel, MergedMixture)
+GENERATORS: Mapping[str, Kind] = {kind.kind: kind for kind in KINDS}
 """How a stored generator comes back: its kind -> the class with `from_state`."""
 
 

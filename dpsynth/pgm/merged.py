@@ -1,4 +1,4 @@
-"""A graphical model over merged cells, with what lies inside them spread out again.
+"""A model over merged cells, with what lies inside them spread out again.
 
 Cells of an attribute that were merged share one cell of the model inside. Given that cell, the original one is
 independent of everything else: ``p(x) = p(merged x) * product over merged attributes of shares[x]``.
@@ -7,7 +7,7 @@ independent of everything else: ``p(x) = p(merged x) * product over merged attri
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dpsynth.domain import Clique, Domain
 from dpsynth.measurement import Measurement, Merges
 from dpsynth.pgm.graphical import GraphicalModel
+from dpsynth.pgm.mixture import MixtureModel
 from dpsynth.pgm.sampling import deal
 from dpsynth.privacy.merging import merged_domain
 from dpsynth.records import Records, joined
@@ -22,18 +23,19 @@ from dpsynth.records import Records, joined
 Floats = NDArray[np.float64]
 
 
-class MergedModel:
+Inside = TypeVar("Inside", GraphicalModel, MixtureModel)
+
+
+class _Merged(Generic[Inside]):
     """`inside`, a distribution over merged cells, expanded to the cells of `domain`.
 
     ``merges[attribute][cell]`` is the merged cell's number and ``shares[attribute][cell]`` the cell's part of it:
     shares of one merged cell sum to 1.
     """
 
-    kind: ClassVar[str] = "merged"
+    kind: ClassVar[str]
 
-    def __init__(
-        self, domain: Domain, inside: GraphicalModel, merges: Merges, shares: Mapping[str, Floats]
-    ) -> None:
+    def __init__(self, domain: Domain, inside: Inside, merges: Merges, shares: Mapping[str, Floats]) -> None:
         if merged_domain(domain, merges) != inside.domain:
             raise ValueError("the model inside is not over the merged cells")
         if set(shares) != set(merges):
@@ -45,7 +47,7 @@ class MergedModel:
             if not np.allclose(np.bincount(cells, found), 1.0, rtol=0, atol=1e-9):
                 raise ValueError(f"the shares of {attribute!r} do not sum to 1 in each merged cell")
         self.domain = domain
-        self.inside = inside
+        self.inside: Inside = inside
         self.merges: Merges = dict(merges)
         self.shares: dict[str, Floats] = dict(shares)
 
@@ -93,7 +95,7 @@ class MergedModel:
         """The records of `sample`, as `GraphicalModel.sample_batches` makes them."""
         return (self.expanded(batch, rng) for batch in self.inside.sample_batches(n, rng))
 
-    def conditioned(self, weights: Mapping[str, Floats]) -> MergedModel:
+    def conditioned(self, weights: Mapping[str, Floats]) -> Self:
         """The distribution given evidence about the original cells, as `GraphicalModel.conditioned`."""
         inside, shares = dict(weights), dict(self.shares)
         for attribute in set(weights) & set(self.merges):
@@ -102,7 +104,7 @@ class MergedModel:
             inside[attribute] = np.minimum(whole, 1.0)
             possible = whole[cells] > 0
             shares[attribute] = np.divide(kept, whole[cells], out=shares[attribute].copy(), where=possible)
-        return MergedModel(self.domain, self.inside.conditioned(inside), self.merges, shares)
+        return type(self)(self.domain, self.inside.conditioned(inside), self.merges, shares)
 
     def expanded(self, records: Records, rng: np.random.Generator) -> Records:
         """Records over merged cells as records over the original ones."""
@@ -112,7 +114,7 @@ class MergedModel:
             columns[attribute] = deal(columns[attribute], inside, rng)
         return Records(self.domain, tuple(columns[a] for a in self.domain.attributes))
 
-    def state(self) -> tuple[dict[str, Any], dict[str, Floats]]:
+    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """(facts for JSON, arrays): everything `from_state` needs."""
         inside, arrays = self.inside.state()
         merges = [
@@ -123,9 +125,8 @@ class MergedModel:
         return {"inside": inside, "merges": merges}, {**arrays, **shares}
 
     @classmethod
-    def from_state(cls, facts: Mapping[str, Any], arrays: Mapping[str, Floats]) -> MergedModel:
-        """The inverse of `state`; raises KeyError, TypeError or ValueError for what `state` never wrote."""
-        inside = GraphicalModel.from_state(facts["inside"], arrays)
+    def _with(cls, inside: Inside, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> Self:
+        """What `state` wrote, around a model inside that is restored already."""
         sizes = dict(zip(inside.domain.attributes, inside.domain.sizes, strict=True))
         merges, shares = {}, {}
         for i, entry in enumerate(facts["merges"]):
@@ -134,6 +135,28 @@ class MergedModel:
             merges[name] = np.asarray(entry["cells"], dtype=np.int64)
             shares[name] = np.asarray(arrays[f"shares_{i}"], dtype=np.float64)
         return cls(Domain.from_sizes(sizes), inside, merges, shares)
+
+
+class MergedModel(_Merged[GraphicalModel]):
+    """A graphical model over merged cells."""
+
+    kind: ClassVar[str] = "merged"
+
+    @classmethod
+    def from_state(cls, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> MergedModel:
+        """The inverse of `state`; raises KeyError, TypeError or ValueError for what `state` never wrote."""
+        return cls._with(GraphicalModel.from_state(facts["inside"], arrays), facts, arrays)
+
+
+class MergedMixture(_Merged[MixtureModel]):
+    """A mixture of products over merged cells."""
+
+    kind: ClassVar[str] = "merged-mixture"
+
+    @classmethod
+    def from_state(cls, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> MergedMixture:
+        """The inverse of `state`; raises KeyError, TypeError or ValueError for what `state` never wrote."""
+        return cls._with(MixtureModel.from_state(facts["inside"], arrays), facts, arrays)
 
 
 def merged_records(records: Records, merges: Merges) -> Records:
