@@ -21,7 +21,7 @@ from dpsynth.table import Table
 _TOP = 255
 _TOP_BESIDE_MISSING = 191  # values end here when 255 stands for a missing one: missing is near nothing
 _MISSING = np.uint64(0xFFF8_DEAD_0000_0001)  # a pattern of bits that no finite value has
-_NUMERIC = ("integer", "number", "date")
+_NUMERIC = ("integer", "number", "date", "datetime", "time", "duration")
 
 
 @dataclass(frozen=True, eq=False)

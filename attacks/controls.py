@@ -9,6 +9,7 @@ import numpy as np
 from attacks.evaluate import AttackResult
 from attacks.planted import Nursery, leaky, recoded
 from attacks.result import BLIND_SPOT, CELLS, NEGATIVE, POSITIVE, ControlResult
+from attacks.stats import percent
 from attacks.threat import Game
 
 Progress = Callable[[str, float], None]
@@ -61,11 +62,6 @@ def _outputs(
 
 def _name(share: float, what: str = "") -> str:
     return f"copy of {what}{percent(share)} of the rows"
-
-
-def percent(share: float) -> str:
-    """0.01 as ``1 %``."""
-    return f"{100 * share:.3g} %"
 
 
 def _judge(name: str, kind: str, share: float | None, results: Sequence[AttackResult]) -> ControlResult:

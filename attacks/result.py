@@ -12,6 +12,7 @@ import pandas as pd
 from attacks.evaluate import EVERYONE, AttackResult
 from attacks.stats import FIXED_FPR, RateAt, roc_points
 from attacks.threat import Claim, Floats, Mask
+from attacks.word_for_word import WordForWord
 
 VIOLATION = "VIOLATION"
 LEAK = "LEAK"
@@ -50,7 +51,7 @@ class SuiteResult:
     `bound`: for a LEAK, "within" what the claim allows or "none claimed"; else None. `smallest_share`: the
     smallest share of the rows whose cells, when copied, these attacks were seen to see. `left_out`: attacks that
     did not fit into the time budget. `isolation` (units,): how far each unit is from everybody else. `knows_held_out`:
-    the table is not made from the members, or not from them alone.
+    the table is not made from the members, or not from them alone. `word_for_word`: rows that are in two tables.
     """
 
     verdict: str
@@ -69,6 +70,7 @@ class SuiteResult:
     left_out: tuple[str, ...] = ()
     isolation: Floats = field(default_factory=lambda: np.zeros(0), repr=False)
     knows_held_out: bool = False
+    word_for_word: WordForWord | None = None
 
     @property
     def worst(self) -> AttackResult | None:
@@ -97,6 +99,7 @@ class SuiteResult:
             "attacks": [a.as_json() for a in self.attacks],
             "controls": [c.as_json() for c in self.controls],
             "knows_held_out_rows": self.knows_held_out,
+            "word_for_word": self.word_for_word.as_json() if self.word_for_word else None,
             "left_out": list(self.left_out),
             "warnings": list(self.warnings),
         }
@@ -140,6 +143,8 @@ class SuiteResult:
 
     def __str__(self) -> str:
         lines = [self.verdict, self.headline]
+        if self.word_for_word:
+            lines += ["", self.word_for_word.words]
         shown = self._shown()
         if shown:
             lines += ["", *_table(shown)]

@@ -232,3 +232,8 @@ def holm(p_values: Sequence[float], weights: Sequence[float] | None = None) -> l
         adjusted[i] = running
         left -= share[i]
     return adjusted
+
+
+def percent(share: float) -> str:
+    """0.01 as ``1 %``."""
+    return f"{100 * share:.3g} %"

@@ -16,6 +16,7 @@ from attacks.prepare import Files, as_table, groups_of, prepare
 from attacks.result import SuiteResult
 from attacks.split import fair_targets, held_out_in_table, overlap
 from attacks.threat import Attack, Claim, Floats, Game, Mask, most_targets
+from attacks.word_for_word import WordForWord
 from dpsynth.domain import Clique
 from dpsynth.errors import AuditError
 from dpsynth.schema import Schema
@@ -74,19 +75,20 @@ def run_suite(
         _check_share(coin, "A106", "the hold-out coin is not a probability")
     asked = Asked(tuple(secrets), tuple(quasi_identifiers), tuple(groups))
     asked.check(list(schema.modelled))
-    prepared = prepare(
-        _files(synthetic, members, controls, schema), schema, None if cliques is None else tuple(cliques), rng
-    )
-    entity, odd = schema.unit.entity, prepared.warnings
+    files = _files(synthetic, members, controls, schema)
+    prepared = prepare(files, schema, None if cliques is None else tuple(cliques), rng)
+    entity, odd, copied = schema.unit.entity, prepared.warnings, WordForWord.of(files, schema)
     if prepared.view is None:
-        return verdicts.nothing(prepared.problem, entity, promised, split_is_random, odd)
+        return replace(
+            verdicts.nothing(prepared.problem, entity, promised, split_is_random, odd), word_for_word=copied
+        )
     view = prepared.view if coin is None else replace(prepared.view, prior=1.0 - coin)
     parts = groups_of(view.candidates, schema, asked.groups)
     game = Game(view, prepared.member, promised, split_is_random, coin, entity, parts)
     result = run_game(
         game, rng, attacks=attacks, asked=asked, progress=progress, must_see=must_see, time_budget=time_budget
     )
-    return replace(result, warnings=(*odd, *result.warnings))
+    return replace(result, warnings=(*odd, *result.warnings), word_for_word=copied)
 
 
 def _files(

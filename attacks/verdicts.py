@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attacks.controls import ALPHA, percent
+from attacks.controls import ALPHA
 from attacks.evaluate import EVERYONE, MOST_ISOLATED, AttackResult
 from attacks.result import (
     CELLS,
@@ -21,7 +21,7 @@ from attacks.result import (
     SuiteResult,
 )
 from attacks.split import Overlap
-from attacks.stats import auc
+from attacks.stats import auc, percent
 from attacks.threat import Claim, Game
 
 _TOO_MUCH_OVERLAP = 0.05  # of the held-out units

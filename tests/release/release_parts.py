@@ -130,6 +130,11 @@ def suite_json() -> dict[str, Any]:
         "claim": {"epsilon": 2.0, "delta": 1e-6},
         "unit": "person",
         "members": 8117,
+        "word_for_word": {
+            "synthetic_rows_that_are_members": 0.25,
+            "members_in_the_table": 0.0625,
+            "held_out_in_the_table": 0.125,
+        },
         "controls_held_out": 893,
         "split_is_random": True,
         "worst_attack": "closest record",
