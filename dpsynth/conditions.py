@@ -4,10 +4,11 @@
     factor     = "not" factor | "(" condition ")" | question
     question   = term relation term { relation term } | column ["not"] "in" "[" value { "," value } "]"
                | column "is" ["not"] "missing"
-    relation   = "==" | "!=" | "<" | "<=" | ">" | ">="          term = column | value
+    relation   = "==" | "!=" | "<" | "<=" | ">" | ">="          term = column | value | sum
+    sum        = ["-"] summand { ("+" | "-") summand }          summand = column | number | number "*" column
 
 A column is a plain name, or any name in backticks. A value is a number, a text in single or double quotes (a quote inside
-is doubled), true or false. There is nothing else: no calls, no attributes, no arithmetic, and nothing is executed.
+is doubled), true or false. There is nothing else: no calls, no attributes, no products of columns, and nothing is executed.
 
 A missing value meets no comparison, nor the negation of one; only ``is missing`` asks for it.
 """
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
@@ -57,6 +58,15 @@ class ColumnsCompared:
 
 
 @dataclass(frozen=True)
+class SumCompared:
+    """A sum of columns, each times a number, beside a constant: ``a + 2 * b <= 7``."""
+
+    terms: tuple[tuple[str, Fraction], ...]
+    relation: Relation
+    constant: Fraction
+
+
+@dataclass(frozen=True)
 class OneOf:
     column: str
     values: tuple[Value, ...]
@@ -79,7 +89,7 @@ class AnyOf:
     parts: tuple[Condition, ...]
 
 
-Condition = Compared | ColumnsCompared | OneOf | IsMissing | AllOf | AnyOf
+Condition = Compared | ColumnsCompared | SumCompared | OneOf | IsMissing | AllOf | AnyOf
 
 
 def parse(text: str) -> Condition:
@@ -92,10 +102,8 @@ def parse(text: str) -> Condition:
 def negation(condition: Condition) -> Condition:
     """What holds where the condition does not, for rows whose values are not missing."""
     match condition:
-        case Compared(column, relation, value):
-            return Compared(column, OPPOSITE[relation], value)
-        case ColumnsCompared(left, relation, right):
-            return ColumnsCompared(left, OPPOSITE[relation], right)
+        case Compared() | ColumnsCompared() | SumCompared():
+            return replace(condition, relation=OPPOSITE[condition.relation])
         case OneOf(column, values, negated):
             return OneOf(column, values, not negated)
         case IsMissing(column, negated):
@@ -111,6 +119,8 @@ def columns_of(condition: Condition) -> frozenset[str]:
     match condition:
         case ColumnsCompared(left, _, right):
             return frozenset((left, right))
+        case SumCompared(terms, _, _):
+            return frozenset(name for name, _ in terms)
         case AllOf(parts) | AnyOf(parts):
             return frozenset().union(*(columns_of(part) for part in parts))
         case _:
@@ -119,11 +129,11 @@ def columns_of(condition: Condition) -> frozenset[str]:
 
 _TOKENS = re.compile(
     r"""(?P<space>\s+)
-    |(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?(?![\w.]))
+    |(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?(?![\w.]))
     |(?P<text>'(?:[^']|'')*'|"(?:[^"]|"")*")
     |(?P<quoted>`[^`]+`)
     |(?P<name>[^\W\d]\w*)
-    |(?P<sign>==|!=|<=|>=|<|>|\(|\)|\[|\]|,)""",
+    |(?P<sign>==|!=|<=|>=|<|>|\(|\)|\[|\]|,|\+|-|\*)""",
     re.VERBOSE,
 )
 _WORDS = frozenset({"and", "or", "not", "in", "is", "missing", "true", "false"})
@@ -156,6 +166,23 @@ def _tokens(text: str) -> Iterator[_Token]:
 
 def _wrong(place: int, problem: str, fix: str) -> UsageError:
     return UsageError("U191", f"the condition goes wrong at character {place + 1}: {problem}", fix)
+
+
+@dataclass(frozen=True)
+class _Sum:
+    """Columns and their factors, and a constant."""
+
+    terms: dict[str, Fraction]
+    constant: Fraction
+
+    def plus(self, other: _Sum, times: int = 1) -> _Sum:
+        terms = dict(self.terms)
+        for name, factor in other.terms.items():
+            terms[name] = terms.get(name, Fraction(0)) + times * factor
+        return _Sum(terms, self.constant + times * other.constant)
+
+
+_Side = str | Value | _Sum
 
 
 class _Parser:
@@ -219,7 +246,7 @@ class _Parser:
         return found
 
     def _question(self) -> Condition:
-        left = self._term()
+        left = self._sum()
         if isinstance(left, str):
             if self._took("is"):
                 negated = self._took("not")
@@ -232,37 +259,93 @@ class _Parser:
         parts = []
         while self._now.kind == "sign" and self._now.text in OPPOSITE:
             relation = OPPOSITE[OPPOSITE[self._next().text]]
-            right = self._term()
+            right = self._sum()
             parts.append(self._pair(left, relation, right))
             left = right
         if not parts:
             raise self._unexpected("here belongs a comparison (==, !=, <, <=, >, >=, in, is missing)")
         return parts[0] if len(parts) == 1 else AllOf(tuple(parts))
 
-    def _pair(self, left: str | Value, relation: Relation, right: str | Value) -> Condition:
-        if isinstance(left, str):
-            if isinstance(right, str):
-                return ColumnsCompared(left, relation, right)
+    def _pair(self, left: _Side, relation: Relation, right: _Side) -> Condition:
+        if isinstance(left, Value) and isinstance(right, Value):
+            raise self._unexpected("two constants are compared")
+        if isinstance(left, str) and isinstance(right, str):
+            return ColumnsCompared(left, relation, right)
+        if isinstance(left, str) and isinstance(right, Value):
             return Compared(left, relation, right)
-        if isinstance(right, str):
+        if isinstance(left, Value) and isinstance(right, str):
             return Compared(right, _TURNED[relation], left)
-        raise self._unexpected("two constants are compared")
+        difference = self._as_sum(left).plus(self._as_sum(right), -1)
+        terms = tuple((name, factor) for name, factor in difference.terms.items() if factor)
+        if not terms:
+            raise self._unexpected("the columns cancel out")
+        if len(terms) == 1:
+            ((name, factor),) = terms
+            number = -difference.constant / factor
+            return Compared(name, relation if factor > 0 else _TURNED[relation], Value(str(number), number))
+        return SumCompared(terms, relation, -difference.constant)
+
+    def _as_sum(self, side: _Side) -> _Sum:
+        if isinstance(side, str):
+            return _Sum({side: Fraction(1)}, Fraction(0))
+        if isinstance(side, _Sum):
+            return side
+        if side.number is None:
+            raise self._unexpected("a text stands beside a sum")
+        return _Sum({}, side.number)
+
+    def _sum(self) -> _Side:
+        """A column's name or a constant by itself, otherwise what they add up to."""
+        sign = -1 if self._took("-") else 1
+        self._took("+")
+        found = self._summand(sign)
+        while self._now.kind == "sign" and self._now.text in ("+", "-"):
+            sign = -1 if self._next().text == "-" else 1
+            found = self._as_sum(found).plus(self._as_sum(self._summand(sign)))
+        return found
+
+    def _summand(self, sign: int) -> _Side:
+        factor = self._term()
+        if isinstance(factor, str):
+            return factor if sign > 0 else _Sum({factor: Fraction(-1)}, Fraction(0))
+        if factor.number is None:
+            if sign > 0:
+                return factor
+            raise self._unexpected("a text has no sign")
+        number = sign * factor.number
+        if not self._took("*"):
+            return Value(factor.text if sign > 0 else f"-{factor.text}", number)
+        if self._now.kind not in ("name", "quoted"):
+            raise self._unexpected("here belongs a column")
+        return _Sum({self._name(): number}, Fraction(0))
 
     def _list(self) -> tuple[Value, ...]:
         close = "]" if self._took("[") else ")"
         if close == ")":
             self._need("(")
-        values = [self._value()]
+        values = [self._signed()]
         while self._took(","):
-            values.append(self._value())
+            values.append(self._signed())
         self._need(close)
         return tuple(values)
+
+    def _signed(self) -> Value:
+        if self._now.kind == "sign" and self._now.text in ("+", "-"):
+            sign = self._next().text.strip("+")
+            number = self._value()
+            if number.number is None:
+                raise self._unexpected("a text has no sign")
+            return Value(sign + number.text, Fraction(sign + "1") * number.number)
+        return self._value()
 
     def _term(self) -> str | Value:
         """A column's name, or a constant."""
         if self._now.kind in ("name", "quoted"):
-            return self._next().text.strip("`")
+            return self._name()
         return self._value()
+
+    def _name(self) -> str:
+        return self._next().text.strip("`")
 
     def _value(self) -> Value:
         token = self._now

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dpsynth.allowed import Allowed, Spans, Stepped, common_spans, question, spans_outside
 from dpsynth.columns import BooleanColumn, CategoryColumn, NumberColumn
-from dpsynth.conditions import AllOf, AnyOf, ColumnsCompared, Condition
+from dpsynth.conditions import AllOf, AnyOf, ColumnsCompared, Condition, SumCompared, columns_of
 from dpsynth.encoding import Encoding, extent, is_log, special_steps, spread
 from dpsynth.errors import UsageError
 from dpsynth.records import Records
@@ -140,10 +140,10 @@ def _by_column(condition: Condition, encoding: Encoding) -> dict[str, Allowed]:
             for part in each[1:]:
                 either = either.either(part[name])
             return {name: either}
-        case ColumnsCompared(left, _, right):
+        case ColumnsCompared() | SumCompared():
             raise UsageError(
                 "U193",
-                f"the columns {left!r} and {right!r} are compared with each other",
+                f"the columns {', '.join(map(repr, sorted(columns_of(condition))))} are compared with each other",
                 "compare each column with a value",
             )
         case _:
