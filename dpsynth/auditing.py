@@ -21,6 +21,7 @@ from dpsynth.privacy.ledger import Ledger
 from dpsynth.privacy.ledger_recall import recalled
 from dpsynth.progress import Progress, silent
 from dpsynth.release import recheck
+from dpsynth.schema import Schema
 from dpsynth.table import Table
 
 FORMAT = 1
@@ -37,6 +38,10 @@ class Private:
     def of(cls, table: Table, intake: Intake) -> Private:
         """As a fit has split them."""
         return cls(table.take(intake.training), table.take(intake.holdout))
+
+    def under(self, schema: Schema) -> Private:
+        """The same rows under the schema of a model that discovered what theirs leaves open."""
+        return Private(self.training.under(schema), self.holdout.under(schema))
 
     @classmethod
     def split_again(cls, table: Table, held_out: Mapping[str, Any]) -> Private:
@@ -232,6 +237,8 @@ def digest(table: Table) -> bytes:
     total = hashlib.sha256()
     for name, column in table.values.items():
         total.update(name.encode())
+        if name in table.words:
+            total.update("\x1f".join(map(str, table.words[name])).encode())
         if column.dtype == object:
             total.update("\x1f".join(map(str, column)).encode())
         else:

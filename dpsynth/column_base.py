@@ -8,17 +8,25 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from dpsynth.declared import Declared, Fault, Text
+from dpsynth.discovery import check_origin
 
 Origin = Literal["public", "inspected", "dp"]
 MAX_TEXT = 1000
 
 
 class AnyColumn(Declared):
-    """What every column has. `origin` says how its bounds or values became known."""
+    """What every column has. `origin` says how its bounds or values became known; `learnt` names the charge that paid for
+    them."""
 
     origin: Origin = "public"
     was: Literal["inspected"] | None = None
     reason: Text | None = None
+    learnt: Text | None = None
+
+    @property
+    def unknown(self) -> bool:
+        """Whether its bounds or values are still to be discovered."""
+        return getattr(self, "discover", None) is not None
 
     @property
     def modelled(self) -> bool:
@@ -26,12 +34,7 @@ class AnyColumn(Declared):
 
     @model_validator(mode="after")
     def _check_origin(self) -> AnyColumn:
-        if self.origin == "dp":
-            raise Fault(
-                "S131",
-                "origin dp: nothing was learnt for a charge",
-                "declare it public, with a reason if it was inspected",
-            )
+        check_origin(self.origin, self.unknown, self.learnt)
         if self.was and self.origin == "public" and not (self.reason or "").strip():
             raise Fault("S131", "was inspected and is now called public", "say why in 'reason'")
         return self

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from dpsynth.column_base import MAX_TEXT, AnyColumn, ModelledColumn, Origin, clean_text
 from dpsynth.declared import Fault, Finite, Text, Whole
+from dpsynth.discovery import FARTHEST, OTHER, WHOLE, Discover, DiscoverValues, check_values, noted
 from dpsynth.grid import (
     MAX_CELLS,
     MAX_STEP,
@@ -44,9 +45,11 @@ MAX_SPECIAL = 20
 
 
 class IntegerColumn(ModelledColumn):
-    """Whole numbers from `min` to `max`, both included."""
+    """Whole numbers from `min` to `max`, both included; with `discover: bounds` a narrower pair of bounds inside these is
+    searched for a charge."""
 
     type: Literal["integer"] = "integer"
+    discover: Discover | None = None
     min: Whole
     max: Whole
     cells: Whole | None = None
@@ -58,8 +61,14 @@ class IntegerColumn(ModelledColumn):
     clip: bool = False
     spread: Spread = "uniform"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _make_room(cls, data: Any) -> Any:
+        return noted(data, {"min": -int(FARTHEST), "max": int(FARTHEST)})
+
     @model_validator(mode="after")
     def _check(self) -> IntegerColumn:
+        _check_search(self)
         # a grid that cannot be is an error of the declaration, not of its first use
         if any(abs(value) > MAX_STEP for value in self.special):
             raise Fault("S120", "a special value lies beyond 1e15 in size", "use type: category for codes")
@@ -79,10 +88,11 @@ class IntegerColumn(ModelledColumn):
 class NumberColumn(ModelledColumn):
     """Numbers from `min` to `max`, both included.
 
-    `decimals` is what decoded values have; read values may have more.
+    `decimals` is what decoded values have; read values may have more. `discover: bounds` as for whole numbers.
     """
 
     type: Literal["number"] = "number"
+    discover: Discover | None = None
     min: Finite
     max: Finite
     cells: Whole | None = None
@@ -94,8 +104,14 @@ class NumberColumn(ModelledColumn):
     clip: bool = False
     spread: Spread = "uniform"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _make_room(cls, data: Any) -> Any:
+        return noted(data, {"min": -FARTHEST, "max": FARTHEST})
+
     @model_validator(mode="after")
     def _check(self) -> NumberColumn:
+        _check_search(self)
         _check_special(self.special, self.special_steps, *self.steps)
         return self
 
@@ -123,6 +139,11 @@ class NumberColumn(ModelledColumn):
         return number_starts(tuple(self.lower.tolist()), self.max, self.digits)
 
 
+def _check_search(column: IntegerColumn | NumberColumn) -> None:
+    if column.discover is not None and column.edges is not None:
+        raise Fault("S138", "gives edges and asks to discover the bounds", "give cells instead of edges")
+
+
 def _check_special(
     values: Sequence[float], steps: Sequence[int], starts: NDArray[np.int64], last: int
 ) -> None:
@@ -141,17 +162,21 @@ def _check_special(
 class CategoryColumn(ModelledColumn):
     """One of the listed texts.
 
-    `written: integer` (all values whole numbers in the file) gives numbers back.
+    `written: integer` (all values whole numbers in the file) gives numbers back. Instead of a list, `discover:
+    {max_values: 500}` learns the values for a charge; `other` is what those come back as that too few units have.
     """
 
     type: Literal["category"] = "category"
     values: tuple[str, ...]
+    discover: DiscoverValues | None = None
+    other: Text | None = None
     ordered: bool = False
     written: Literal["text", "integer"] = "text"
 
     @model_validator(mode="before")
     @classmethod
     def _note_form(cls, data: Any) -> Any:
+        data = noted(data, {"values": (), "other": OTHER})
         values = data.get("values") if isinstance(data, dict) else None
         if isinstance(values, list | tuple) and values and all(type(v) is int for v in values):
             return {"written": "integer", **data}
@@ -172,13 +197,15 @@ class CategoryColumn(ModelledColumn):
 
     @model_validator(mode="after")
     def _check(self) -> CategoryColumn:
-        if not self.values:
+        check_values(self)
+        clean_text(self.other or "", "other")
+        if not self.values and not self.unknown:
             raise Fault("S124", "lists no values", "list every value that can occur")
         first: dict[str, int] = {}
         for i, value in enumerate(self.values, 1):
             if first.setdefault(value, i) != i:
                 raise Fault("S124", f"value {i} of the list repeats value {first[value]}", "list each once")
-        if self.written == "integer" and not all(re.fullmatch(r"0|-?[1-9]\d{0,14}", v) for v in self.values):
+        if self.written == "integer" and not all(re.fullmatch(WHOLE, v) for v in self.values):
             raise Fault("S125", "written: integer, but not every value is a whole number", "drop 'written'")
         return self
 
@@ -264,7 +291,8 @@ def cells_of(column: Modelled) -> int:
 
 
 def value_cells(column: Modelled) -> int:
-    """Cells of the encoded column without the one for missing values."""
+    """Cells of the encoded column without the one for missing values; of values still to be discovered the most there can
+    be."""
     match column:
         case IntegerColumn():
             return len(column.starts) + len(column.special)
@@ -272,6 +300,8 @@ def value_cells(column: Modelled) -> int:
             return len(column.starts)
         case NumberColumn():
             return len(column.lower) + len(column.special)
+        case CategoryColumn(discover=DiscoverValues(max_values=most)):
+            return most + 1
         case CategoryColumn():
             return len(column.values)
         case BooleanColumn():
@@ -282,7 +312,7 @@ def texts_of(column: Modelled) -> Sequence[str]:
     """The texts a column is written with, where it is text."""
     match column:
         case CategoryColumn():
-            return column.values
+            return column.values or [text for text in (column.other,) if text is not None]
         case BooleanColumn():
             return [text for text in (column.false_value, column.true_value) if text is not None]
         case _:

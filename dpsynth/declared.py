@@ -18,9 +18,8 @@ MAX_NAMED = 8
 """Open places that a refusal names; it counts the others."""
 
 LATER = {
-    "constraints": "rules between columns are not part of this version",
-    "discover": "learning values for a charge is not part of this version; list them as public",
-    "text": "free text is not modelled: drop it (type: drop), or list its values as a category",
+    "discover": "only categories (their values) and numbers (their bounds) are learnt for a charge; declare it as public",
+    "text": "free text is not modelled: type: drop, or type: category with discover: {max_values: 500} for its frequent values",
     "faker": "made-up names and addresses are not part of this version; use type: id or type: drop",
 }
 

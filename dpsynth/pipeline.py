@@ -219,7 +219,7 @@ def _released(
     """Sample, audit, bundle: what can be done again, at no charge, when it fails."""
     model = fitted.model
     synthetic = _sample(model, settings) if fitted.synthetic is None else fitted.synthetic
-    private = Private.of(table, fitted.intake)
+    private = Private.of(table.under(model.schema), fitted.intake)
     audit, suite, found = audit_rows(
         model,
         synthetic,

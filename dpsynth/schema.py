@@ -26,9 +26,11 @@ from dpsynth.columns import (
     clean_text,
     texts_of,
 )
+from dpsynth.constraints_declared import Constraint
 from dpsynth.declared import Declared, Fault, Text, Whole, validate
 from dpsynth.domain import Domain
 from dpsynth.errors import SchemaError
+from dpsynth.unit_columns import check_unit
 
 __all__ = [
     "BooleanColumn", "CategoryColumn", "Column", "CsvFormat", "DataSpec", "DateColumn", "DropColumn",
@@ -46,12 +48,18 @@ class UnitSpec(Declared):
     Of one unit at most `rows_per_unit` rows are kept. Ids are compared as texts without surrounding space:
     ``1`` and ``01``, ``a`` and ``A`` are two units. `missing`: what a row without an id is, an error or a unit
     of its own.
+
+    `static`: columns that have one value for all rows of a unit (sex, year of birth); so they do in synthetic units.
+    `order`: a column that tells a unit's rows apart (year, visit): synthetic units have each of its values at most once, and
+    their rows come in its order.
     """
 
     entity: Text = "row"
     column: Text | None = None
     rows_per_unit: Annotated[Whole, Field(ge=1, le=MAX_ROWS_PER_UNIT)] = 1
     missing: Literal["error", "own"] = "error"
+    static: tuple[Text, ...] = ()
+    order: Text | None = None
 
     @model_validator(mode="after")
     def _check(self) -> UnitSpec:
@@ -132,15 +140,23 @@ class Schema(Declared):
     unit: UnitSpec = UnitSpec()
     missing_values: tuple[Text, ...] = ("",)
     csv: CsvFormat = CsvFormat()
+    constraints: tuple[Constraint, ...] = ()
 
     @model_validator(mode="after")
     def _check(self) -> Schema:
         _check_names(self.columns)
+        check_constraints(self.columns, self.constraints)
         _check_markers(self)
         named = self.columns.get(self.unit.column or "")
         if named is not None and not isinstance(named, IdColumn):
             raise Fault("S133", "the unit's column is modelled or dropped", "give it type: id")
+        check_unit(self.unit, self.columns)
         return self
+
+    @property
+    def several_rows(self) -> bool:
+        """Whether synthetic units have several rows: they can when an id tells whose they are."""
+        return self.unit.rows_per_unit > 1 and self.unit.column in self.columns
 
     @cached_property
     def modelled(self) -> dict[str, Modelled]:
@@ -171,6 +187,20 @@ class Schema(Declared):
         """Columns that are, or ever were, learnt by looking: `unprotected_quantities`."""
         return [n for n, c in self.columns.items() if c.origin == "inspected" or c.was == "inspected"]
 
+    @cached_property
+    def unknown(self) -> dict[str, Modelled]:
+        """The columns whose values or bounds are still to be discovered, in the file's order."""
+        return {name: column for name, column in self.modelled.items() if column.unknown}
+
+    @property
+    def learnt(self) -> dict[str, str]:
+        """The columns whose values or bounds were learnt for a charge, each with its purpose."""
+        return {name: c.learnt for name, c in self.columns.items() if c.learnt is not None}
+
+    def with_columns(self, columns: Mapping[str, Column]) -> Schema:
+        """The same in all else. (A `model_copy` would keep the old columns' cached domain.)"""
+        return Schema(**{**dict(self), "columns": dict(columns)})
+
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Schema:
         """From a project file or a schema file; its other sections are left unread."""
@@ -194,7 +224,12 @@ class Schema(Declared):
         data: dict[str, Any] = {"unit": plain(self.unit), "missing_values": list(self.missing_values)}
         if self.csv != CsvFormat():
             data["csv"] = plain(self.csv)
-        return {"data": data, "columns": {name: plain(column) for name, column in self.columns.items()}}
+        rules = {"constraints": [c.as_plain() for c in self.constraints]} if self.constraints else {}
+        return {
+            "data": data,
+            "columns": {name: plain(column) for name, column in self.columns.items()},
+            **rules,
+        }
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
@@ -205,20 +240,46 @@ class Schema(Declared):
 class _SchemaFile(Declared):
     data: DataSpec
     columns: dict[str, Column]
+    constraints: tuple[Constraint, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> _SchemaFile:
+        check_constraints(self.columns, self.constraints)
+        return self
 
     def schema_(self) -> Schema:
-        return build(self.data, self.columns)
+        return build(self.data, self.columns, self.constraints)
 
 
-def build(data: DataSpec, columns: Mapping[str, Column]) -> Schema:
-    """The schema of a file's two sections."""
-    return Schema(columns=dict(columns), unit=data.unit, missing_values=data.missing_values, csv=data.csv)
+def build(data: DataSpec, columns: Mapping[str, Column], constraints: Sequence[Constraint] = ()) -> Schema:
+    """The schema of a file's sections."""
+    return Schema(
+        columns=dict(columns),
+        unit=data.unit,
+        missing_values=data.missing_values,
+        csv=data.csv,
+        constraints=tuple(constraints),
+    )
+
+
+def check_constraints(columns: Mapping[str, Column], constraints: Sequence[Constraint]) -> None:
+    """Raises Fault (S163) for a rule about a column that is not modelled."""
+    for number, rule in enumerate(constraints, 1):
+        for name in rule.columns:
+            if name not in columns or not columns[name].modelled:
+                raise Fault(
+                    "S163",
+                    f"constraint {number} names '{name}', which is no modelled column",
+                    "correct the name",
+                )
 
 
 def plain(declared: Declared) -> dict[str, Any]:
     """What was declared, as plain data: the type first, defaults left out."""
     found = declared.model_dump(mode="json", exclude_defaults=True)
-    if "values" in found and found.pop("written", None) == "integer":
+    if found.get("values") == []:
+        del found["values"]  # to be discovered
+    elif "values" in found and found.pop("written", None) == "integer":
         found["values"] = [int(value) for value in found["values"]]
     kind = getattr(declared, "type", None)
     if kind is not None:

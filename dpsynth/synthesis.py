@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from dpsynth import discovering
 from dpsynth.budget import Budget, Cost
 from dpsynth.domain import Clique, Domain
 from dpsynth.encoding import Encoding
@@ -17,8 +18,9 @@ from dpsynth.mechanisms import MAX_CELLS, METHODS, Mechanism, Task
 from dpsynth.model import FittedModel
 from dpsynth.pgm import fit as estimation
 from dpsynth.privacy.accounting import Certificate, calibrate, certify
+from dpsynth.privacy.discovery import Search
 from dpsynth.privacy.events import Charge, Event
-from dpsynth.privacy.intake import Intake, take_in
+from dpsynth.privacy.intake import Intake
 from dpsynth.privacy.ledger import Ledger, Run, Unit
 from dpsynth.progress import Progress, silent
 from dpsynth.schema import Schema
@@ -33,7 +35,11 @@ CELL_BYTES = 32
 
 @dataclass(frozen=True)
 class Plan:
-    """A run, fixed before the first row is read: what will be asked, with how much noise, at which price."""
+    """A run, fixed before the first row is read: what will be asked, with how much noise, at which price.
+
+    `cost` is the method's own; what the searches for values and bounds cost comes before it. `task` has room for the most
+    that they can find.
+    """
 
     method: str
     task: Task
@@ -43,6 +49,7 @@ class Plan:
     charges: tuple[Charge, ...]
     certificate: Certificate
     count_cells: float = COUNT_CELLS
+    searches: tuple[Search, ...] = ()
 
     @property
     def domain(self) -> Domain:
@@ -102,13 +109,17 @@ def plan(
     mechanism = METHODS[method]
     _check_size(mechanism, task, count_cells)
 
-    def events(cost: Cost) -> list[Event]:
-        return [charge.event for charge in (*mechanism.plan(task, cost), *also)]
+    def charges_of(cost: Cost) -> tuple[Charge, ...]:
+        first = [search.charge for search in discovering.searches(schema, budget, cost)]
+        return (*first, *mechanism.plan(task, discovering.rest(schema, cost)), *also)
 
-    cost = calibrate(events, budget)
-    charges = (*mechanism.plan(task, cost), *also)
-    certificate = certify([charge.event for charge in charges], budget.delta)
-    return Plan(method, task, unit, budget, cost, charges, certificate, count_cells)
+    def events(cost: Cost) -> list[Event]:
+        return [charge.event for charge in charges_of(cost)]
+
+    whole = calibrate(events, budget)
+    charges, certificate = charges_of(whole), certify(events(whole), budget.delta)
+    asked, own = discovering.searches(schema, budget, whole), discovering.rest(schema, whole)
+    return Plan(method, task, unit, budget, own, charges, certificate, count_cells, asked)
 
 
 def _check_size(mechanism: Mechanism, task: Task, limit: float) -> None:
@@ -175,22 +186,22 @@ def fit_reserved(
 ) -> tuple[FittedModel, Intake]:
     """The run itself, inside a reservation, whose block is left (and so committed) when the model is safe.
 
-    The intake is private: it says which rows were held out. ValueError when table, plan and reservation are
+    Values and bounds are discovered first, and the model's schema knows them. The intake is private: it says which rows
+    were held out. ValueError when table, plan and reservation are
     not of one unit: the receipt would promise what was not enforced.
     """
     if unit_of(table.schema) != preview.unit:
         raise ValueError("the table's unit is not the plan's")
     progress("reading", 1.0)
-    intake = take_in(
-        Encoding(table.schema).encode(table),
-        unit_keys(table),
-        rows_per_unit=preview.unit.rows_per_unit,
-        holdout=holdout,
-    )
+    intake = discovering.bounded(table, unit_keys(table), holdout=holdout)
+    table, intake = discovering.discovered(table, intake, run, preview.searches)
     # What the plan admitted must not be refused once it is paid: twice, for what a tree's messages need.
     estimate = partial(estimation, max_cells=2 * preview.count_cells, progress=progress)
     progress("measuring", 0.0)
-    found = preview.mechanism.measure(intake.curator(run), preview.task, preview.cost, estimate, progress)
+    task = preview.task
+    if preview.searches:
+        task = task_of(table.schema, task.workload, task.max_cells)
+    found = preview.mechanism.measure(intake.curator(run), task, preview.cost, estimate, progress)
     progress("measuring", 1.0)
     receipt = run.receipt()
     if receipt.unit != preview.unit:

@@ -122,7 +122,7 @@ def _audit_model(
     rows = read_table(synthetic, fitted.schema)
     table = read_table(spec.data_path, spec.schema)
     split = load_held_out(model)
-    private = Private.split_again(table, split)
+    private = Private.split_again(table, split).under(fitted.schema)
     with pipeline.open_ledger(spec, ledger) as account, screen.progress() as progress:
         found, suite, _ = audit_rows(
             fitted,

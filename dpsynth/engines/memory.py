@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,12 +15,16 @@ from numpy.typing import NDArray
 
 from dpsynth.counting import count
 from dpsynth.domain import Clique, Domain
-from dpsynth.engines.base import Counts
+from dpsynth.engines.base import Counts, Drawn
+from dpsynth.engines.raw import RawColumn
+from dpsynth.entropy import Stream
 from dpsynth.measurement import Merges
 from dpsynth.records import Records
 
 RUN_KEY_BYTES = 32
 _COIN_BITS = 53
+PART = 1 << 16
+"""Units whose coins are thrown at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,12 +105,16 @@ def _row_coins(rows: int, run_key: bytes) -> NDArray[np.float64]:
 class MemoryEngine:
     """Counts over records that are already bounded; refuses to be pickled or copied.
 
-    `rows_per_unit` states the bound that `bound_and_split` enforced on `records`. Counts are remembered:
-    a mechanism that chooses round by round asks for the same cliques again.
+    `rows_per_unit` states the bound that `bound_and_split` enforced on `records`; `units` numbers the unit of each
+    record (None: every record is one). Counts are remembered:
+    a mechanism that chooses round by round asks for the same cliques again. `raw`: columns whose domain is still unknown,
+    of the same rows.
     """
 
     records: Records
     rows_per_unit: int
+    units: NDArray[np.int64] | None = None
+    raw: Mapping[str, RawColumn] = field(default_factory=dict, repr=False)
     _known: dict[Clique, Counts] = field(default_factory=dict, repr=False)
 
     @property
@@ -118,13 +128,66 @@ class MemoryEngine:
                 self._known[clique].setflags(write=False)
         return {clique: self._known[clique] for clique in cliques}
 
+    def units_with(self, column: str) -> Mapping[str, int]:
+        return self.raw[column].units_with(self._unit_of_each)
+
+    def units_between(self, column: str, edges: Sequence[float]) -> Counts:
+        return self.raw[column].units_between(self._unit_of_each, edges)
+
+    @property
+    def _unit_of_each(self) -> NDArray[np.int64]:
+        return np.arange(len(self.records), dtype=np.int64) if self.units is None else self.units
+
     def merged(self, merges: Merges) -> MemoryEngine:
         columns: dict[str, NDArray[Any]] = {a: self.records[a] for a in self.domain.attributes}
         sizes = dict(zip(self.domain.attributes, self.domain.sizes, strict=True))
         for attribute, cells in merges.items():
             columns[attribute] = np.take(cells, columns[attribute])
             sizes[attribute] = int(cells.max()) + 1
-        return MemoryEngine(Records.of(Domain.from_sizes(sizes), columns), self.rows_per_unit)
+        return MemoryEngine(Records.of(Domain.from_sizes(sizes), columns), self.rows_per_unit, self.units)
+
+    def unit_sizes(self) -> Counts:
+        """As the protocol says. ValueError for a unit with more records than the bound that this engine states."""
+        if self.units is None and self.rows_per_unit != 1:
+            raise ValueError("sizes of units need each record's unit")
+        held = np.diff(self._by_unit[1])
+        if held.max(initial=0) > self.rows_per_unit:
+            raise ValueError("a unit has more records than its bound")
+        return np.bincount(held, minlength=self.rows_per_unit + 1)[1:].astype(np.int64)
+
+    def poisson_batches(self, rate: float, steps: int, stream: Stream) -> Iterator[Iterator[Drawn]]:
+        """As the protocol says; exact coins: a 64-bit word below ``rate * 2**64``, rounded down."""
+        if not 0 < rate <= 1:
+            raise ValueError("a rate lies in (0, 1]")
+        if self.units is None and self.rows_per_unit != 1:
+            raise ValueError("batches of units need each record's unit")
+        return (self._batch(int(Fraction(rate) * 2**64), stream) for _ in range(steps))
+
+    def _batch(self, heads_below: int, stream: Stream) -> Iterator[Drawn]:
+        """Coins of `PART` units at a time."""
+        order, starts = self._by_unit
+        for first in range(0, max(len(starts) - 1, 1), PART):
+            bounds = starts[first : first + PART + 1]
+            coins = stream.words(max(len(bounds) - 1, 0))
+            heads = np.full(len(coins), True) if heads_below >> 64 else coins < np.uint64(heads_below)
+            taken = np.repeat(heads, np.diff(bounds))
+            rows = order[bounds[0] : bounds[-1]][taken]
+            numbers = np.repeat(np.arange(first, first + len(coins), dtype=np.int64), np.diff(bounds))
+            yield Drawn(self.records.take(rows), numbers[taken])
+
+    @cached_property
+    def _by_unit(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Row numbers sorted by unit, and where each unit's begin, with the end."""
+        rows = len(self.records)
+        if self.units is None:
+            return np.arange(rows, dtype=np.int64), np.arange(rows + 1, dtype=np.int64)
+        if len(self.units) != rows:
+            raise ValueError("one unit for each record")
+        order = np.argsort(self.units, kind="stable")
+        begins = np.flatnonzero(
+            np.diff(self.units[order], prepend=-1 if rows == 0 else self.units[order[0]] - 1)
+        )
+        return order, np.append(begins, rows).astype(np.int64)
 
     def __reduce__(self) -> str:
         raise TypeError("an engine holds private rows: it cannot be pickled or copied")

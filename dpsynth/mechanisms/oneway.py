@@ -45,6 +45,6 @@ def noise(domain: Domain, cost: Cost, rows_per_unit: int) -> dict[Clique, float]
 
 
 def measure(curator: Curator, cost: Cost) -> list[Measurement]:
-    """One noisy marginal per attribute, in the domain's order."""
-    domain = curator.domain
-    return curator.measure([(a,) for a in domain.attributes], cost, PURPOSE, weights(domain))
+    """One noisy marginal per attribute, in the domain's order; the shares are those of the planned sizes."""
+    cliques = [(a,) for a in curator.domain.attributes]
+    return curator.measure(cliques, cost, PURPOSE, weights(curator.planned))

@@ -6,7 +6,7 @@ a method returns is released: the caller may keep it, print it and publish it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,10 @@ from dpsynth.domain import Clique, Domain
 from dpsynth.engines.base import Counts, Engine
 from dpsynth.entropy import Stream
 from dpsynth.measurement import Measurement
-from dpsynth.privacy import noise, sensitivity
+from dpsynth.persons import UnitSizes, binned
+from dpsynth.privacy import discovery, noise, persons, sensitivity, sgd
+from dpsynth.privacy.discovery import BoundSearch, Search, ValueSearch
+from dpsynth.privacy.events import Event
 from dpsynth.privacy.ledger import Account, Grant, Run
 from dpsynth.privacy.merging import Merges, merged_domain
 from dpsynth.privacy.rounds import Round
@@ -34,13 +37,25 @@ class Curator:
     """
 
     def __init__(
-        self, engine: Engine, account: Account, stream: Stream, merges: Merges | None = None
+        self,
+        engine: Engine,
+        account: Account,
+        stream: Stream,
+        merges: Merges | None = None,
+        planned: Domain | None = None,
     ) -> None:
-        """`merges`: what was done to the original cells before `engine` counts them; measurements carry it."""
+        """`merges`: what was done to the original cells before `engine` counts them; measurements carry it. `planned`: the
+        sizes that the run's plan was made with, where the domain was discovered since."""
         self._engine = engine
         self._account = account
         self._stream = stream
         self._merges: Merges = dict(merges or {})
+        self._planned = planned
+
+    @property
+    def planned(self) -> Domain:
+        """The sizes that charges are computed from: known before the first row was read."""
+        return self._engine.domain if self._planned is None else self._planned
 
     @property
     def domain(self) -> Domain:
@@ -60,14 +75,16 @@ class Curator:
         if self._merges:
             raise ValueError("already coarsened: merge the original cells")
         merged_domain(self._engine.domain, merges)
-        return Curator(self._engine.merged(merges), self._account, self._stream, merges)
+        return Curator(self._engine.merged(merges), self._account, self._stream, merges, self._planned)
 
     def within(self, purpose: str) -> Curator:
         """The same door for an adaptive loop: its charges are chosen one by one, from answers so far, and must
         fit the planned grant of this purpose. The next charge of the run closes it."""
         if not isinstance(self._account, Run):
             raise ValueError("a grant is opened in a run, not inside another grant")
-        return Curator(self._engine, self._account.grant(purpose), self._stream, self._merges)
+        return Curator(
+            self._engine, self._account.grant(purpose), self._stream, self._merges, self._planned
+        )
 
     @property
     def remaining(self) -> float:
@@ -145,6 +162,59 @@ class Curator:
         scores = self._scores(asked)
         noisy = scores + noise.discrete_gaussian(sigma, scores.shape, self._stream)
         return {clique: float(error) for clique, error in zip(asked.cliques, noisy, strict=True)}
+
+    def unit_sizes(self, cost: Cost, purpose: str) -> UnitSizes:
+        """A noisy histogram of units by how many rows of each were kept.
+
+        A unit is in one of its cells: one unit moves one cell by `sensitivity.UNIT_COUNT`, not by `rows_per_unit`.
+        """
+        event = persons.sizes_event(cost)
+        self._account.charge(purpose, event)
+        exact = binned(self._engine.unit_sizes())
+        noisy = exact + noise.discrete_gaussian(event.sigma, exact.shape, self._stream)
+        return UnitSizes(self.rows_per_unit, noisy, event.sigma)
+
+    def noisy_gradients(
+        self, plan: sgd.SgdPlan, gradient: sgd.Gradient, purpose: str
+    ) -> Iterator[NDArray[np.float64]]:
+        """One noisy sum of clipped gradients after the other, each of shape (coordinates,) in the gradient's unit.
+
+        All steps are charged at once. Each takes each unit with probability ``plan.rate`` by a secret coin; a unit adds
+        a vector of L2 norm at most ``plan.clip``; discrete Gaussian noise (`sgd.py` has the bounds). `gradient` is called
+        on the records of a batch and may use what it learned from earlier sums; what it computes is private, so it
+        keeps nothing and tells nothing. Divide by a constant or a charged number, never by the size of the batch.
+        """
+        self._account.charge(purpose, plan.event)
+        batches = self._engine.poisson_batches(plan.rate, plan.steps, self._stream)
+        return (sgd.noised(sgd.exact_sum(b, gradient, plan.clip), plan, self._stream) for b in batches)
+
+    def values(self, search: ValueSearch) -> list[str]:
+        """The values of a column that enough units have, sorted; at most ``search.most``.
+
+        The number of units that have a value moves by 1, and of at most `rows_per_unit` values, by one unit. Discrete
+        Gaussian noise on each, and a threshold that the values of a lone unit all fail to reach but for ``search.delta``
+        (`privacy/discovery.py` has the argument).
+        """
+        self._account.charge(*self._searched(search))
+        words, exact = discovery.in_order(self._engine.units_with(search.column))
+        noisy = exact + noise.discrete_gaussian(search.sigma, exact.shape, self._stream)
+        return discovery.released_values(search, words, noisy)
+
+    def bounds(self, search: BoundSearch) -> tuple[float, float]:
+        """The edges of a public scale around the intervals in which enough units have a number.
+
+        Numbers of units, one in each interval of the public scale, empty ones too: one unit moves at most `rows_per_unit`
+        of them, each by 1. Discrete Gaussian noise; no delta.
+        """
+        self._account.charge(*self._searched(search))
+        exact = self._engine.units_between(search.column, search.edges)
+        noisy = exact + noise.discrete_gaussian(search.sigma, exact.shape, self._stream)
+        return discovery.released_bounds(search, noisy)
+
+    def _searched(self, search: Search) -> tuple[str, Event]:
+        if search.rows_per_unit != self.rows_per_unit:
+            raise ValueError("the search is for units of another size")
+        return search.charge.purpose, search.charge.event
 
     def _noised(self, clique: Clique, exact: Counts, sigma: float) -> Measurement:
         merges = {a: self._merges[a] for a in clique if a in self._merges}

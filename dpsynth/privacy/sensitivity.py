@@ -6,7 +6,8 @@ Neighbours differ by one unit, which holds at most ``k = rows_per_unit`` rows.
    fall into one cell (k, not sqrt k).
 2. ``m`` marginals at one sigma move by at most k * sqrt(m) in L2.
 3. An L1-error score |exact - estimate|_1 moves by at most k, times its largest weight (triangle inequality).
-4. A count of units moves by 1.
+4. A count of units moves by 1; one unit moves at most k of the numbers of units that have each value.
+5. A sum of clipped gradients moves by at most the clipping bound, which is one unit's (`sgd.py`).
 
 The currency is zCDP (Bun and Steinke 2016): the discrete Gaussian costs k**2 / (2 sigma**2) for each
 marginal (Canonne, Kamath and Steinke 2020); an epsilon-bounded-range choice costs epsilon**2 / 8 (Cesar and
@@ -45,6 +46,11 @@ UNIT_COUNT = 1
 """Line 4: one unit more or less changes a number of units by this."""
 
 
+def values_of_a_unit(rows_per_unit: int) -> int:
+    """Line 4: how many values of one column a unit has at most, one in each of its rows."""
+    return _rows(rows_per_unit)
+
+
 def gaussian_sigma(cost: Cost, rows_per_unit: int, marginals: int) -> float:
     """The noise scale at which `marginals` marginals together cost at most `cost`; rounded up."""
     return _round_up(marginals_l2(rows_per_unit, marginals) / math.sqrt(2 * cost.rho))
@@ -73,6 +79,17 @@ def measure_event(cost: Cost, rows_per_unit: int, weights: Sequence[float]) -> D
 def select_event(cost: Cost) -> BoundedRange:
     """One private choice that costs at most `cost`: epsilon = sqrt(8 rho), rounded down."""
     return BoundedRange(_round_down(math.sqrt(8 * cost.rho)))
+
+
+def sgd_sigma(cost: Cost, rate: float, steps: int) -> float:
+    """Line 5: the noise of each of `steps` sums over Poisson samples, in clipping bounds; rounded up.
+
+    ``mu**2 = rate**2 steps (exp(1 / sigma**2) - 1)``, their limit for many steps (Bu, Dong, Long and Su 2020), and
+    ``steps / sigma**2`` without sampling. It turns a share into a scale; the price is that of the event (PLD).
+    """
+    if rate == 1:
+        return _round_up(math.sqrt(steps / (2 * cost.rho)))
+    return _round_up(1 / math.sqrt(math.log1p(2 * cost.rho / (rate**2 * steps))))
 
 
 def _rows(rows_per_unit: int) -> int:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dpsynth.columns import (
+    MAX_TEXT,
     BooleanColumn,
     CategoryColumn,
     IntegerColumn,
@@ -24,7 +25,10 @@ from dpsynth.columns import (
     MomentColumn,
     NumberColumn,
     as_number,
+    clean_text,
 )
+from dpsynth.declared import Fault
+from dpsynth.discovery import WHOLE
 from dpsynth.schema import CsvFormat
 from dpsynth.table.misfit import DoesNotFit, Misfit, is_text, refuse, to_numpy, whole_column
 from dpsynth.table.moments import read_moments
@@ -185,14 +189,53 @@ def _number_fix(decimal: str, thousands: str | None) -> str:
     return f"correct it; declared are decimal '{decimal}' and thousands {thousands!r}"
 
 
-def _category(column: CategoryColumn, array: Arrow, gone: Mask) -> NDArray[np.int32]:
+def _category(column: CategoryColumn, array: Arrow, gone: Mask) -> NDArray[Any]:
+    """Positions in the column's values; of values still to be discovered the texts themselves."""
+    if column.unknown:
+        return _free_texts(column, to_text(array), gone)
     codes = _positions(to_text(array), column.values)
     unknown = (codes < 0) & ~gone
+    if column.other is not None:
+        return np.where(gone, 0, np.where(unknown, len(column.values) - 1, codes)).astype(np.int32)
     if unknown.any():
         refuse(
             "D115", unknown, "value is not one of the declared categories", "add it to values, or correct it"
         )
     return np.where(gone, 0, codes).astype(np.int32)
+
+
+def _free_texts(column: CategoryColumn, texts: Arrow, gone: Mask) -> NDArray[np.object_]:
+    """Any text that a schema could list, but the one that stands for others: what is discovered must be declarable."""
+    there = pc.if_else(pa.array(~gone), texts, None)
+    _refuse_texts(
+        there, [column.other or ""], "reads like what stands for other values", "declare another other: ..."
+    )
+    distinct = [text for text in pc.unique(there).to_pylist() if text is not None]
+    odd = [text for text in distinct if not _declarable(text)]
+    _refuse_texts(
+        there, odd, f"longer than {MAX_TEXT} characters, or with a control character", "shorten or drop it"
+    )
+    if column.written == "integer":
+        _refuse_texts(
+            there,
+            [text for text in distinct if not re.fullmatch(WHOLE, text)],
+            "no whole number",
+            "drop 'written'",
+        )
+    return np.asarray(to_numpy(there.fill_null("")), dtype=object)
+
+
+def _declarable(text: str) -> bool:
+    try:
+        return clean_text(text, "") == text
+    except Fault:
+        return False
+
+
+def _refuse_texts(texts: Arrow, bad: Sequence[str], problem: str, fix: str) -> None:
+    found = to_numpy(pc.is_in(texts, value_set=pa.array(list(bad), type=texts.type))).astype(bool)
+    if found.any():
+        refuse("D126", found, f"value to be discovered: {problem}", fix)
 
 
 def _positions(texts: Arrow, values: Sequence[str]) -> NDArray[np.int64]:

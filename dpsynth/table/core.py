@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,8 @@ class Table:
     moments int64 (their steps: days since 1970-01-01, ...), category int32 (position in the schema's values), boolean
     uint8, id object (text). `missing` has a boolean array for each modelled column; where it is set, the value is a
     filler. `units` are codes 0, 1, 2, ... of the unit column (None when a unit is a row), `unit_labels` their
-    texts by code.
+    texts by code. `words` holds the texts of each category whose values are still to be discovered: its values are
+    positions among these.
     """
 
     schema: Schema
@@ -42,6 +43,7 @@ class Table:
     missing: Mapping[str, NDArray[np.bool_]]
     units: NDArray[np.int64] | None = None
     unit_labels: Array | None = None
+    words: Mapping[str, Array] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.values.values()))) if self.values else 0
@@ -54,7 +56,16 @@ class Table:
             {name: array[index] for name, array in self.missing.items()},
             None if self.units is None else self.units[index],
             self.unit_labels,
+            self.words,
         )
+
+    def under(self, schema: Schema) -> Table:
+        """The same rows under a schema that knows what this one was still to discover: values that are not among its
+        values become the one for others, numbers outside its bounds the bound."""
+        if schema is self.schema or not self.schema.unknown:
+            return self
+        found = {name: known(self, name, schema.modelled[name]) for name in self.schema.unknown}
+        return Table(schema, {**self.values, **found}, self.missing, self.units, self.unit_labels)
 
     def to_frame(self) -> pd.DataFrame:
         """A frame in the form that the schema declares, columns in its order.
@@ -74,6 +85,21 @@ class Table:
                     else as_series(column, array, self.missing[name])
                 )
         return pd.DataFrame(columns, index=pd.RangeIndex(len(self)))
+
+
+def known(table: Table, name: str, column: Modelled) -> Array:
+    """The values of a column whose domain was discovered since the table was read."""
+    values = table.values[name]
+    match column:
+        case CategoryColumn():
+            place = {text: i for i, text in enumerate(column.values)}
+            codes = np.array([place.get(word, len(place) - 1) for word in table.words[name]], dtype=np.int32)
+            return codes[values] if len(codes) else values
+        case IntegerColumn() | NumberColumn():
+            coded = np.isin(values, column.special)
+            return np.where(coded, values, np.clip(values, column.min, column.max)).astype(values.dtype)
+        case _:
+            return values
 
 
 def joined(parts: Sequence[Table]) -> Table:

@@ -37,7 +37,8 @@ def read_table(
     ids = reading.ids()
     units, labels = _units(schema, ids, reading.found, reading.markers)
     values.update({name: array for name, array in ids.items() if name in schema.columns})
-    return Table(schema, values, missing, units, labels)
+    words = {name: words for name in schema.unknown if (words := _as_words(values, name)) is not None}
+    return Table(schema, values, missing, units, labels, words)
 
 
 def misfits(
@@ -55,6 +56,21 @@ def misfits(
     except DataError as error:
         errors.append(error)
     return errors
+
+
+def unfit_cells(source: Source, schema: Schema) -> dict[str, int]:
+    """How many cells of each column `read_table` would refuse; columns that fit are left out.
+
+    Raises DataError for what is no matter of cells: a file that cannot be read, a column that is not there.
+    """
+    reading = _Reading.of(source, schema, None, True)
+    found: dict[str, int] = {}
+    for name, column in schema.modelled.items():
+        for part in reading.found:
+            cells = reading._cells(name, column, part)
+            if isinstance(cells, Misfit):
+                found[name] = found.get(name, 0) + len(cells.rows)
+    return found
 
 
 Failure = tuple[str, Part, Misfit]
@@ -109,6 +125,20 @@ class _Reading:
         """Texts of the columns that are not modelled, by name."""
         names = [name for name in self.wanted.needed if name not in self.schema.modelled]
         return {name: _ids(name, self.found) for name in names if _has(self.found, name)}
+
+
+def _as_words(values: dict[str, Array], name: str) -> Array | None:
+    """The different texts of a column whose values are to be discovered, sorted; its values become positions in them."""
+    texts = values[name]
+    if texts.dtype != object:
+        return None
+    encoded = pa.array(texts, pa.large_string()).dictionary_encode()
+    words = np.asarray(encoded.dictionary.to_numpy(zero_copy_only=False), dtype=object)
+    order = np.argsort(words)
+    rank = np.empty(len(order), dtype=np.int32)
+    rank[order] = np.arange(len(order), dtype=np.int32)
+    values[name] = rank[encoded.indices.to_numpy(zero_copy_only=False)]
+    return words[order]
 
 
 def _joined(arrays: list[Array]) -> Array:
