@@ -15,9 +15,10 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_
 from dpsynth import strict_yaml
 from dpsynth.budget import Budget
 from dpsynth.columns import Column
+from dpsynth.constraints_declared import Constraint
 from dpsynth.declared import TODO, Declared, Fault, Finite, Text, Whole, validate
 from dpsynth.errors import SchemaError
-from dpsynth.schema import DataSpec, Schema, as_mapping, build, read_text
+from dpsynth.schema import DataSpec, Schema, as_mapping, build, check_constraints, read_text
 from dpsynth.workload import Workload
 
 Method = Literal["independent", "privbayes", "mst", "tree", "aim", "tree-aim"]
@@ -197,6 +198,7 @@ class ProjectFile(Declared):
     data: DataSpec
     budget: BudgetSpec | None = None
     columns: dict[str, Column]
+    constraints: tuple[Constraint, ...] = ()
     generator: GeneratorSpec = GeneratorSpec()
     audit: AuditSpec = AuditSpec()
     release: ReleaseSpec = ReleaseSpec()
@@ -210,6 +212,7 @@ class ProjectFile(Declared):
         _check_names("audit.secrets", self.audit.secrets, modelled)
         _check_names("audit.quasi_identifiers", self.audit.quasi_identifiers, modelled)
         _check_names("audit.groups", self.audit.groups, modelled)
+        check_constraints(self.columns, self.constraints)
         return self
 
 
@@ -253,7 +256,7 @@ class Project:
     @classmethod
     def _from_file(cls, file: ProjectFile, folder: Path | None) -> Project:
         return cls(
-            schema=build(file.data, file.columns),
+            schema=build(file.data, file.columns, file.constraints),
             data=file.data,
             budget=file.budget,
             generator=file.generator,

@@ -67,7 +67,7 @@ def test_everything_is_read(tmp_path: Path) -> None:
         ("target: plan", "target: pid", "S140", "no modelled column"),
         ("[[age, plan]]", "[[age, plan, cost]]", "S112", "pairs"),
         ("rows: 1000", "rows: 0", "S114", "at least 1"),
-        ("release:", "constraints: []\nrelease:", "S110", "not part of this version"),
+        ("release:", "constraints: [{never: x}]\nrelease:", "S110", "known: forbid"),
     ],
 )
 def test_mistakes(old: str, new: str, code: str, words: str) -> None:
