@@ -27,8 +27,9 @@ from dpsynth.measurement import Measurement
 from dpsynth.privacy.ledger import Ledger
 from dpsynth.privacy.receipt import Receipt
 from dpsynth.progress import Progress, silent
+from dpsynth.schema import DropColumn, Schema
 from dpsynth.synthesis import fit_reserved, load, plan, unit_of
-from dpsynth.table import Source, Table, read_table
+from dpsynth.table import Source, Table, read_table, unfit_cells
 
 FORMAT = "dpsynth-drift/1"
 LEVEL = 0.01
@@ -72,10 +73,12 @@ class Change:
 class Drift:
     """All tables, the most telling first. `receipt`: of the charge; None when nothing was charged, and then it
     compares with private rows and is internal. So does it stay when its account was in memory: nobody remembers that it
-    was spent."""
+    was spent. `unfit`: columns with cells that the release's schema has no place for, and how many cells; they are in
+    no table."""
 
     changes: tuple[Change, ...]
     receipt: Receipt | None
+    unfit: tuple[tuple[str, int], ...] = ()
 
     @property
     def changed(self) -> tuple[Change, ...]:
@@ -83,6 +86,15 @@ class Drift:
 
     @property
     def words(self) -> str:
+        """One sentence, and one before it about what does not fit."""
+        listed = ", ".join(f"{cells:,} in {name}" for name, cells in self.unfit)
+        outside = f"Values that the release does not know (beyond its bounds, or new): {listed}. "
+        return (outside if self.unfit else "") + self._words_on_changes
+
+    @property
+    def _words_on_changes(self) -> str:
+        if not self.changes:
+            return "No column is left to compare."
         if not self.changed:
             return (
                 f"No change seen in {len(self.changes)} tables of counts beyond noise and chance. Small changes "
@@ -97,7 +109,8 @@ class Drift:
         return {
             "format": FORMAT,
             "internal": receipt is None or not receipt.releasable,
-            "changed": bool(self.changed),
+            "changed": bool(self.changed or self.unfit),
+            "does_not_fit": dict(self.unfit),
             "words": self.words,
             "tables": [change.as_json() for change in self.changes],
             "charged": None
@@ -124,19 +137,34 @@ def released(folder: str | os.PathLike[str]) -> Released:
 def drift(release: Released, data: Source) -> Drift:
     """Every released table of counts against the exact counts of `data`. Internal: it costs nothing.
 
-    DataError when the rows do not fit the release's schema, or there are none.
+    Columns with values that the release's schema has no place for are named with the number of such values, and the
+    others compared. DataError when a column is not there, or there are no rows.
     """
-    table = _read(data, release)
-    records = Encoding(release.schema).encode(table)
+    unfit = unfit_cells(data, release.schema)
+    if len(unfit) == len(release.schema.modelled):
+        return Drift((), None, tuple(unfit.items()))
+    fitting = _without(release, set(unfit))
+    table = _read(data, fitting)
+    records = Encoding(fitting.schema).encode(table)
     rows = _effective(table)
     found = []
     total, off = noisy_total(release.measurements)
     independent = total / release.schema.unit.rows_per_unit
-    for one, values in together(release.measurements):
+    for one, values in together(fitting.measurements):
         now = _Known(record_shares(records, one.clique, one.merges), 0.0, rows, 0.0)
         then = _Known(values / total, one.sigma / total, independent, off / total)
         found.append((one.clique, then, now))
-    return Drift(_changes(found), None)
+    return Drift(_changes(found), None, tuple(unfit.items()))
+
+
+def _without(release: Released, columns: set[str]) -> Released:
+    """What was measured of the other columns; those that are left out are not looked at."""
+    if not columns:
+        return release
+    whole = release.schema
+    kept = {name: DropColumn() if name in columns else column for name, column in whole.columns.items()}
+    schema = Schema(columns=kept, unit=whole.unit, missing_values=whole.missing_values, csv=whole.csv)
+    return Released(schema, tuple(m for m in release.measurements if not columns & set(m.clique)))
 
 
 def charged_drift(

@@ -199,7 +199,8 @@ class Schema(Declared):
 
     def with_columns(self, columns: Mapping[str, Column]) -> Schema:
         """The same in all else. (A `model_copy` would keep the old columns' cached domain.)"""
-        return Schema(**{**dict(self), "columns": dict(columns)})
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return Schema(**{**fields, "columns": dict(columns)})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Schema:

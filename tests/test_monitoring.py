@@ -176,3 +176,32 @@ def test_columns_counted_on_merged_cells_only_are_left_out_of_the_charged_part(a
 def test_a_folder_without_measurements_is_refused(tmp_path: Path) -> None:
     with pytest.raises(VerifyError, match="no readable"):
         released(tmp_path)
+
+
+class TestValuesThatTheReleaseDoesNotKnow:
+    def test_are_counted_and_the_other_columns_compared(self, earlier: Released) -> None:
+        table = people(4000, 7, iller=0.3)
+        table.loc[:40, "age"] = 130
+        table.loc[:6, "plan"] = "D"
+        found = drift(earlier, table)
+        assert dict(found.unfit) == {"age": 41, "plan": 7}
+        assert {clique for change in found.changes for clique in [change.clique]} == {("ill",)}
+        assert surely(found) == {("ill",)}
+        assert found.words.startswith("Values that the release does not know")
+        assert "41 in age, 7 in plan" in found.words
+        assert found.as_json()["changed"] is True
+        assert "130" not in str(found.as_json()), "a count, never a value"
+
+    def test_in_every_column(self, earlier: Released) -> None:
+        table = people(50, 8).assign(age=-1, plan="D", ill="perhaps")
+        found = drift(earlier, table)
+        assert dict(found.unfit) == {"age": 100, "plan": 100, "ill": 100}
+        assert found.changes == ()
+        assert "No column is left" in found.words
+
+    def test_are_refused_before_anything_is_paid(self, earlier: Released, account: Path) -> None:
+        table = people(50, 9).assign(age=130)
+        with Ledger.load(account) as ledger, pytest.raises(DataError):
+            charged_drift(earlier, table, epsilon=1.0, ledger=ledger)
+        with Ledger.load(account) as ledger:
+            assert ledger.spent().epsilon == 0

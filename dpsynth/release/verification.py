@@ -272,7 +272,7 @@ def _strict(schema: Schema) -> Schema:
         name: column.model_copy(update={"clip": False}) if getattr(column, "clip", False) else column
         for name, column in schema.columns.items()
     }
-    return schema.model_copy(update={"columns": unclipped})
+    return schema.with_columns(unclipped)
 
 
 def _check_report(folder: Path, privacy: Json, schema: Schema, records: Records) -> None:

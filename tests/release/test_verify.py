@@ -19,6 +19,8 @@ from dpsynth.errors import BudgetError, VerifyError
 from dpsynth.privacy.ledger import Ledger, Unit
 from dpsynth.release import manifest
 from dpsynth.release.files import canonical, parse
+from dpsynth.release.verification import _check_data
+from dpsynth.schema import Schema
 
 Edit = Callable[[Path, Callable[[dict[str, Any]], object]], None]
 
@@ -363,3 +365,16 @@ def test_what_cannot_be_read_is_said(copy: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(manifest, "digest", denied)
     fails(copy, "V102", "cannot be read")
+
+
+def test_a_value_beyond_the_bounds_is_refused_where_reading_would_clip_it(tmp_path: Path) -> None:
+    schema = Schema(columns={"age": {"type": "integer", "min": 0, "max": 9, "clip": True}})
+    file = tmp_path / "data.csv"
+    for value, fits in (("9", True), ("10", False)):
+        file.write_text(f"age\n{value}\n")
+        if fits:
+            assert len(_check_data(file, schema)) == 1
+        else:
+            with pytest.raises(VerifyError) as caught:
+                _check_data(file, schema)
+            assert caught.value.code.endswith("V115")
