@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dpsynth.domain import Domain
 from dpsynth.pgm.graphical import GraphicalModel
 from dpsynth.pgm.lookup import Distinct, draw_given
-from dpsynth.pgm.merged import MergedModel
+from dpsynth.pgm.merged import MergedMixture, MergedModel
 from dpsynth.pgm.mixture import MixtureModel
 from dpsynth.pgm.sampling import CHUNK, deal
 from dpsynth.records import Records, code_dtype
@@ -60,7 +60,7 @@ def _drawn(model: Conditioned, known: Known, rng: np.random.Generator) -> Mappin
     match model:
         case GraphicalModel():
             return _in_graphical(model, known, rng)
-        case MergedModel():
+        case MergedModel() | MergedMixture():
             return _in_merged(model, known, rng)
         case MixtureModel():
             return _in_mixture(model, known, rng)
@@ -84,7 +84,7 @@ def _in_graphical(model: GraphicalModel, known: Known, rng: np.random.Generator)
     return found
 
 
-def _in_merged(model: MergedModel, known: Known, rng: np.random.Generator) -> Mapping[str, NDArray[Any]]:
+def _in_merged(model: MergedModel | MergedMixture, known: Known, rng: np.random.Generator) -> Mapping[str, NDArray[Any]]:
     outside = [model.shares[a][c] <= 0 for a, c in known.items() if a in model.merges]
     if outside and np.any(outside):
         raise Impossible(np.flatnonzero(np.any(outside, axis=0)))

@@ -3,7 +3,17 @@
 from dpsynth.table.core import Table, joined
 from dpsynth.table.reading import misfits, read_table, unfit_cells
 from dpsynth.table.sources import Source
-from dpsynth.table.streaming import write_tables
+from dpsynth.table.streaming import stream_csv, write_tables
 from dpsynth.table.writing import write_table
 
-__all__ = ["Source", "Table", "joined", "misfits", "read_table", "unfit_cells", "write_table", "write_tables"]
+__all__ = [
+    "Source",
+    "Table",
+    "joined",
+    "misfits",
+    "read_table",
+    "stream_csv",
+    "unfit_cells",
+    "write_table",
+    "write_tables",
+]

@@ -7,7 +7,8 @@ import csv
 import gzip
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
@@ -34,22 +35,29 @@ def write_tables(
     path: str | os.PathLike[str],
     schema: Schema,
     told: Callable[[int], None] = lambda rows: None,
+    notes: Mapping[str, str] | None = None,
 ) -> int:
     """Write all tables, one at least, under one another, by suffix (.csv, .csv.gz, .parquet); how many rows.
 
-    One table is held at a time; `told` hears how many rows are written. Content, errors and atomicity are those of
-    `write_table` for one frame of all rows.
+    One table is held at a time; `told` hears how many rows are written; a parquet file carries `notes`. Content, errors
+    and atomicity are those of `write_table` for one frame of all rows.
     """
     target = Path(path)
     name = target.name.lower()
+    write: Callable[[Iterator[Table], Any, Schema], int]
     if name.endswith((".parquet", ".pq")):
-        write = _write_parquet
+        write = partial(_write_parquet, notes=notes or {})
     elif name.endswith((".csv", ".csv.gz")):
         write = _write_zipped if name.endswith(".gz") else _write_csv
     else:
         raise unknown_format(target)
     with staged(target) as file:
         return write(_counted(tables, told), file, schema)
+
+
+def stream_csv(tables: Iterable[Table], file: IO[bytes], schema: Schema) -> int:
+    """As `write_tables` writes a csv file, to an open one such as standard output; how many rows."""
+    return _write_csv(iter(tables), file, schema)
 
 
 def _counted(tables: Iterable[Table], told: Callable[[int], None]) -> Iterator[Table]:
@@ -60,7 +68,7 @@ def _counted(tables: Iterable[Table], told: Callable[[int], None]) -> Iterator[T
         told(rows)
 
 
-def _write_parquet(tables: Iterator[Table], file: IO[bytes], schema: Schema) -> int:
+def _write_parquet(tables: Iterator[Table], file: IO[bytes], schema: Schema, notes: Mapping[str, str]) -> int:
     first = next(tables)
     kinds = _arrow(first).schema
     # as the file is read: categories, which are written from a dictionary, are texts like any other
@@ -76,7 +84,7 @@ def _write_parquet(tables: Iterator[Table], file: IO[bytes], schema: Schema) -> 
         for table in chain((first,), tables):
             writer.write_table(_arrow(table))
             rows += len(table)
-        writer.add_key_value_metadata(noted)
+        writer.add_key_value_metadata({**noted, **notes})
     return rows
 
 
