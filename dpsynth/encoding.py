@@ -48,18 +48,28 @@ class Encoding:
             columns.append(np.ascontiguousarray(cells, dtype=code_dtype(self.domain[name])))
         return Records(self.domain, tuple(columns))
 
-    def decode(self, records: Records, rng: np.random.Generator, first_id: int = 1) -> Table:
+    def decode(
+        self,
+        records: Records,
+        rng: np.random.Generator,
+        first_id: int = 1,
+        unit: NDArray[np.int64] | None = None,
+    ) -> Table:
         """A table whose rows encode to `records` again.
 
         Within a cell values are spread uniformly over those it can hold. Id columns count upwards from
-        `first_id`.
+        `first_id`. `unit`: each row's unit, numbered from 0, ascending; the unit's column then counts units.
         """
         rows = len(records)
         values: dict[str, NDArray[Any]] = {}
         missing: dict[str, NDArray[np.bool_]] = {}
         for name, column in self.schema.columns.items():
             if isinstance(column, IdColumn):
-                values[name] = fresh_ids(column.format, first_id, rows)
+                values[name] = (
+                    fresh_ids(column.format, first_id, rows)
+                    if unit is None or name != self.schema.unit.column
+                    else repeated_ids(column.format, unit)
+                )
         for name, modelled in self._columns.items():
             cells = records[name].astype(np.int64)
             gone = cells >= value_cells(modelled)
@@ -67,11 +77,13 @@ class Encoding:
             missing[name] = gone
         return Table(self.schema, values, missing)
 
-    def require_ids(self, rows: int) -> None:
-        """Raises DataError (D201) when an id column's format has too few digits for so many rows."""
-        for column in self.schema.columns.values():
+    def require_ids(self, rows: int, units: int | None = None) -> None:
+        """Raises DataError (D201) when an id column's format has too few digits for so many rows, or the unit's column
+        for so many units."""
+        for name, column in self.schema.columns.items():
             if isinstance(column, IdColumn):
-                require_digits(column.format, rows)
+                counted = rows if units is None or name != self.schema.unit.column else units
+                require_digits(column.format, counted)
 
     def is_ordered(self, attribute: str) -> bool:
         """Whether neighbouring cells are near in meaning."""
@@ -131,6 +143,14 @@ def fresh_ids(form: str, first: int, count: int) -> NDArray[np.object_]:
     digits = form.count("#")
     before, after = form.split("#" * digits)
     return np.array([f"{before}{i:0{digits}d}{after}" for i in range(first, first + count)], dtype=object)
+
+
+def repeated_ids(form: str, unit: NDArray[np.int64]) -> NDArray[np.object_]:
+    """The id of each row's unit; unit 0 has number 1."""
+    if not len(unit):
+        return np.empty(0, dtype=object)
+    first = int(unit[0])
+    return np.asarray(fresh_ids(form, first + 1, int(unit[-1]) - first + 1)[unit - first])
 
 
 def _encode(column: Modelled, values: NDArray[Any]) -> NDArray[Any]:

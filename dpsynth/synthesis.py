@@ -22,6 +22,7 @@ from dpsynth.privacy.discovery import Search
 from dpsynth.privacy.events import Charge, Event
 from dpsynth.privacy.intake import Intake
 from dpsynth.privacy.ledger import Ledger, Run, Unit
+from dpsynth.privacy.persons import PURPOSE, Shared
 from dpsynth.progress import Progress, silent
 from dpsynth.schema import Schema
 from dpsynth.table import Source, Table, read_table
@@ -37,7 +38,8 @@ CELL_BYTES = 32
 class Plan:
     """A run, fixed before the first row is read: what will be asked, with how much noise, at which price.
 
-    `cost` is the method's own; what the searches for values and bounds cost comes before it. `task` has room for the most
+    `cost` is the method's own; what the searches for values and bounds cost comes before it, and so does `sizes`, for how
+    many rows units have. `task` has room for the most
     that they can find.
     """
 
@@ -50,6 +52,7 @@ class Plan:
     certificate: Certificate
     count_cells: float = COUNT_CELLS
     searches: tuple[Search, ...] = ()
+    sizes: Cost | None = None
 
     @property
     def domain(self) -> Domain:
@@ -111,15 +114,19 @@ def plan(
 
     def charges_of(cost: Cost) -> tuple[Charge, ...]:
         first = [search.charge for search in discovering.searches(schema, budget, cost)]
-        return (*first, *mechanism.plan(task, discovering.rest(schema, cost)), *also)
+        shared = Shared.of(discovering.rest(schema, cost), schema.several_rows)
+        return (*first, *shared.charges(), *mechanism.plan(task, shared.method), *also)
 
     def events(cost: Cost) -> list[Event]:
         return [charge.event for charge in charges_of(cost)]
 
     whole = calibrate(events, budget)
     charges, certificate = charges_of(whole), certify(events(whole), budget.delta)
-    asked, own = discovering.searches(schema, budget, whole), discovering.rest(schema, whole)
-    return Plan(method, task, unit, budget, own, charges, certificate, count_cells, asked)
+    asked = discovering.searches(schema, budget, whole)
+    own = Shared.of(discovering.rest(schema, whole), schema.several_rows)
+    return Plan(
+        method, task, unit, budget, own.method, charges, certificate, count_cells, asked, own.sizes
+    )
 
 
 def _check_size(mechanism: Mechanism, task: Task, limit: float) -> None:
@@ -201,12 +208,17 @@ def fit_reserved(
     task = preview.task
     if preview.searches:
         task = task_of(table.schema, task.workload, task.max_cells)
-    found = preview.mechanism.measure(intake.curator(run), task, preview.cost, estimate, progress)
+    curator = intake.curator(run)
+    sizes = None if preview.sizes is None else curator.unit_sizes(preview.sizes, PURPOSE)
+    found = preview.mechanism.measure(curator, task, preview.cost, estimate, progress)
     progress("measuring", 1.0)
     receipt = run.receipt()
     if receipt.unit != preview.unit:
         raise ValueError("the reservation's unit is not the plan's: reserve(..., unit=plan.unit)")
-    return FittedModel.of(table.schema, found.generator, preview.method, found.measurements, receipt), intake
+    model = FittedModel.of(
+        table.schema, found.generator, preview.method, found.measurements, receipt, sizes
+    )
+    return model, intake
 
 
 def load(path: str | Path) -> FittedModel:

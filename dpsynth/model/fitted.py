@@ -20,20 +20,21 @@ from dpsynth.evidence import Evidence
 from dpsynth.measurement import Measurement
 from dpsynth.model.files import Stored, content_id, read_model, write_model
 from dpsynth.model.finishing import Finishing
+from dpsynth.model.groups import LEAST_EXPECTED, Balance, Groups
+from dpsynth.model.partial import Partial
+from dpsynth.model.units import Units
+from dpsynth.persons import UnitSizes
 from dpsynth.pgm import GraphicalModel, MergedMixture, MergedModel, MixtureModel
 from dpsynth.privacy.receipt import Receipt
 from dpsynth.records import Records
 from dpsynth.schema import Schema
-from dpsynth.table import Table, joined
+from dpsynth.table import Source, Table, joined
 
 MAX_VALUES = 500_000_000
 """Limit for the values (rows times columns) of one sample."""
 
 DECODED = 1 << 18
 """Rows decoded together: bounds the memory of a stream. Part of what a seed means."""
-
-LEAST_EXPECTED = 0.01
-"""Rows that a model must expect of a kind before it is sampled."""
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -55,6 +56,10 @@ class Generator(Protocol):
 
     def sample_batches(self, n: int, rng: np.random.Generator) -> Iterator[Records]:
         """The same records in batches of a size of its own, at least one."""
+        ...
+
+    def marginal(self, clique: tuple[str, ...]) -> NDArray[np.float64]:
+        """Expected counts of a clique's cells."""
         ...
 
     def conditioned(self, weights: Mapping[str, NDArray[np.float64]]) -> Generator:
@@ -82,6 +87,8 @@ class FittedModel:
     method: str
     measurements: tuple[Measurement, ...]
     receipt: Receipt
+    sizes: UnitSizes | None = None
+    """How many rows units have; None where a row stands for itself."""
 
     @classmethod
     def of(
@@ -91,11 +98,14 @@ class FittedModel:
         method: str,
         measurements: Sequence[Measurement],
         receipt: Receipt,
+        sizes: UnitSizes | None = None,
     ) -> FittedModel:
         """A model of these released facts; raises ValueError when they do not belong together."""
         if Encoding(schema).domain != generator.domain:
             raise ValueError("the generator models another domain than the schema's")
-        return cls(schema, generator, method, tuple(measurements), receipt)
+        if sizes is not None and (not schema.several_rows or sizes.most != schema.unit.rows_per_unit):
+            raise ValueError("the sizes of units are not of the schema's unit")
+        return cls(schema, generator, method, tuple(measurements), receipt, sizes)
 
     @property
     def domain(self) -> Domain:
@@ -121,38 +131,102 @@ class FittedModel:
         return self.generator.sample(rows, rng)
 
     def sample_batches(
-        self, n: int | None = None, rng: np.random.Generator | None = None, where: str | None = None
+        self,
+        n: int | None = None,
+        rng: np.random.Generator | None = None,
+        where: str | None = None,
+        balance: Balance | None = None,
+        rows_each: int | None = None,
+        units: int | None = None,
     ) -> Iterator[Table]:
         """The rows of `sample` in batches of up to `DECODED`, made as they are asked for: any number of rows.
 
         `where` is a condition as `dpsynth.conditions` reads it; all rows meet it, and have the model's distribution
-        given that. Then `n` defaults to the number of such rows that the model expects. Raises UsageError: U191
-        to U195 for a condition that cannot be used, U153 when the model has next to no such rows.
+        given that. Then `n` defaults to the number of such rows that the model expects. `balance` fixes how many rows
+        each value of a column, or each combination of several, gets (see `model.groups.Balance`); `rows_each` rows
+        each, instead of `n` in all. Everything else is drawn from the model given the group, exactly.
+
+        Where units have several rows, those of a unit come in one batch, and `units` of them may be asked for instead
+        of `n` rows (U196 for both, U197 where every row stands for itself, as it does under `balance`).
+
+        Raises UsageError: U191 to U195 for a condition that cannot be used, U153 when the model has next to no such
+        rows; U231 to U236 for groups that cannot be formed or that the model has next to no rows of.
         """
         encoding = Encoding(self.schema)
         evidence = None if where is None else Evidence.of(parse(where), encoding)
         generator = self.generator if evidence is None else _given(self.generator, evidence)
+        groups = None if balance is None else Groups.of(balance, encoding, evidence)
+        if rows_each is not None:
+            if n is not None or groups is None:
+                raise UsageError("U236", "rows for each group, but no groups, or also n", "give balance, not n")
+            groups, n = groups.equally(), _row_number(rows_each) * len(groups)
+        source = np.random.default_rng() if rng is None else rng
+        finishing = Finishing(encoding, evidence)
+        if self.sizes is not None and groups is None:
+            people = Units.of(self.schema, self.sizes, self.generator, generator, evidence)
+            counts = people.counts(*(None if k is None else _row_number(k) for k in (n, units)))
+            encoding.require_ids(counts.rows, counts.units)
+            return (finishing.of_units(drawn, source) for drawn in people.batches(counts, source))
+        if units is not None:
+            raise UsageError("U197", "a number of units, but every row stands for itself here", "ask for rows")
         rows = _row_number(max(1, round(generator.total)) if n is None else n)
         encoding.require_ids(rows)
-        source = np.random.default_rng() if rng is None else rng
-        return _decoded(Finishing(encoding, evidence), generator.sample_batches(rows, source), source)
+        if groups is None:
+            return _decoded(finishing, generator.sample_batches(rows, source), source)
+        groups.require_mass(generator, encoding)
+        return _decoded(finishing, groups.records(generator, rows, source), source)
 
     def sample_table(
-        self, n: int | None = None, rng: np.random.Generator | None = None, where: str | None = None
+        self,
+        n: int | None = None,
+        rng: np.random.Generator | None = None,
+        where: str | None = None,
+        balance: Balance | None = None,
+        rows_each: int | None = None,
+        units: int | None = None,
     ) -> Table:
         """As `sample`, with the schema."""
-        if n is not None:
-            require_rows(_row_number(n), len(self.domain))
-        return joined(list(self.sample_batches(n, rng, where)))
+        for number in (n, rows_each, units):
+            if number is not None:
+                require_rows(_row_number(number), len(self.domain))
+        return joined(list(self.sample_batches(n, rng, where, balance, rows_each, units)))
 
     def sample(
-        self, n: int | None = None, rng: np.random.Generator | None = None, where: str | None = None
+        self,
+        n: int | None = None,
+        rng: np.random.Generator | None = None,
+        where: str | None = None,
+        balance: Balance | None = None,
+        rows_each: int | None = None,
+        units: int | None = None,
     ) -> pd.DataFrame:
         """`n` synthetic rows in the form of the input table; the same `rng` state gives the same rows.
 
-        `where` and its errors are those of `sample_batches`.
+        The other arguments and their errors are those of `sample_batches`.
         """
-        return self.sample_table(n, rng, where).to_frame()
+        return self.sample_table(n, rng, where, balance, rows_each, units).to_frame()
+
+    def complete_batches(
+        self, rows: Source, rng: np.random.Generator | None = None, *, fill_missing: bool = False
+    ) -> Iterator[Table]:
+        """The rows of `complete`, in batches, made as they are asked for."""
+        encoding = Encoding(self.schema)
+        partial = Partial.read(rows, self.schema, fill_missing=fill_missing)
+        encoding.require_ids(len(partial))
+        source = np.random.default_rng() if rng is None else rng
+        return partial.completed(self.generator, Finishing(encoding), source)
+
+    def complete(
+        self, rows: Source, rng: np.random.Generator | None = None, *, fill_missing: bool = False
+    ) -> pd.DataFrame:
+        """Each of these rows, in their order: the columns that they have as they are, the others drawn from the model
+        given them, exactly.
+
+        `rows`: a file or frame with some of the schema's columns. `fill_missing`: missing values are drawn too, instead
+        of being kept as missing. The result is as private as the rows that were given. Raises DataError (as a table
+        that is read; D160 for rows that the model excludes), UsageError (U235) without a modelled column.
+        """
+        return joined(list(self.complete_batches(rows, rng, fill_missing=fill_missing))).to_frame()
 
     def save(self, directory: str | Path) -> None:
         """Write it to a new folder: JSON, YAML and arrays, no code. All or nothing.
@@ -194,7 +268,10 @@ class FittedModel:
             _measurement(m, arrays[f"measurement/{i}"], merges) for i, m in enumerate(facts["measurements"])
         ]
         receipt = Receipt.from_json(facts["receipt"])
-        return cls.of(Schema.from_yaml(stored.schema), generator, facts["method"], measurements, receipt)
+        sizes = UnitSizes.from_state(facts["unit_sizes"]) if "unit_sizes" in facts else None
+        return cls.of(
+            Schema.from_yaml(stored.schema), generator, facts["method"], measurements, receipt, sizes
+        )
 
     def _stored(self) -> Stored:
         facts, inside = self.generator.state()
@@ -210,6 +287,7 @@ class FittedModel:
                 "generator": {"kind": self.generator.kind, "facts": facts},
                 "measurements": [_facts(m) for m in self.measurements],
                 "receipt": self.receipt.as_json(),
+                **({} if self.sizes is None else {"unit_sizes": self.sizes.state()}),
             },
             schema=self.schema.to_yaml(),
             arrays=arrays,

@@ -103,15 +103,29 @@ def known(table: Table, name: str, column: Modelled) -> Array:
 
 
 def joined(parts: Sequence[Table]) -> Table:
-    """The rows of all parts, one at least, in their order; without units."""
+    """The rows of all parts, one at least, in their order. No unit is in two parts."""
     if len(parts) == 1:
         return parts[0]
     first = parts[0]
+    units, labels = _joined_units(parts)
     return Table(
         first.schema,
         {name: np.concatenate([part.values[name] for part in parts]) for name in first.values},
         {name: np.concatenate([part.missing[name] for part in parts]) for name in first.missing},
+        units,
+        labels,
     )
+
+
+def _joined_units(parts: Sequence[Table]) -> tuple[NDArray[np.int64] | None, Array | None]:
+    codes: list[Array] = []
+    labels: list[Array] = []
+    for part in parts:
+        if part.units is None or part.unit_labels is None:
+            return None, None
+        codes.append(part.units + sum(len(known) for known in labels))
+        labels.append(part.unit_labels)
+    return np.concatenate(codes), np.concatenate(labels)
 
 
 def as_series(column: Modelled, array: Array, missing: NDArray[np.bool_]) -> Any:

@@ -1,0 +1,62 @@
+"""Which columns may be said to belong to a unit: those with one value for all its rows, and the one that orders them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from dpsynth.columns import CategoryColumn, Column, IntegerColumn, MomentColumn, cells_of
+from dpsynth.declared import Fault
+from dpsynth.strict_yaml import shown
+
+MAX_ORDER_CELLS = 1_000
+"""Values of a column that tells a unit's rows apart."""
+
+
+class Unit(Protocol):
+    """What is declared of the unit."""
+
+    column: str | None
+    rows_per_unit: int
+    static: tuple[str, ...]
+    order: str | None
+
+
+def check_unit(unit: Unit, columns: Mapping[str, Column]) -> None:
+    """Raises Fault (S143) for columns of the unit that are not modelled, twice there, or cannot order rows."""
+    named = [*unit.static, *([] if unit.order is None else [unit.order])]
+    for name in named:
+        if name not in columns or not columns[name].modelled:
+            raise Fault(
+                "S143", f"unit names '{shown(name)}', which is no modelled column", "correct the name"
+            )
+    if len(set(named)) < len(named):
+        raise Fault("S143", "unit names a column twice in static and order", "name each once")
+    if named and (unit.column is None or unit.column not in columns):
+        raise Fault(
+            "S143",
+            "unit has static columns or an order, but no id among the columns tells whose a synthetic row is",
+            "declare the unit's column with type: id",
+        )
+    if unit.order is not None:
+        _check_order(unit.order, columns[unit.order], unit.rows_per_unit)
+
+
+def _check_order(name: str, column: Column, rows_per_unit: int) -> None:
+    problem, fix = None, "leave out order, or declare a column such as year or visit"
+    if not isinstance(column, IntegerColumn | MomentColumn | CategoryColumn):
+        problem = "is no whole number, ordered category or date"
+    elif isinstance(column, CategoryColumn) and not column.ordered:
+        problem, fix = "has no order", "declare ordered: true, with the values in their order"
+    elif column.missing or column.unknown or (isinstance(column, IntegerColumn) and column.special):
+        problem = "may be missing, has special values or is still to be discovered"
+        fix = "it must say where each row stands"
+    elif not isinstance(column, CategoryColumn) and column.last - column.starts[0] + 1 != len(column.starts):
+        problem, fix = "has several values in one cell", "give each value a cell of its own"
+    elif not rows_per_unit <= (values := cells_of(column)) <= MAX_ORDER_CELLS:
+        problem = f"has {values:,} values"
+        fix = (
+            f"a unit with {rows_per_unit:,} rows needs as many, and at most {MAX_ORDER_CELLS:,} are possible"
+        )
+    if problem is not None:
+        raise Fault("S143", f"unit.order: column '{shown(name)}' {problem}", fix)
