@@ -5,7 +5,8 @@ The built-in rules always hold; an organisation's policy file adds its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from dpsynth.schema import Schema
 POLICY = "built-in rules of dpsynth"
 VIOLATION = "VIOLATION"
 NOISE = "the noise came from the operating system and the account is on disk"
+LEARNT = "values and bounds with origin: dp were learnt, and paid for, by this very run"
 PROMISE = "everything that was ever charged for these people keeps the promise of the ledger"
 ATTACKED = "attacks ran on the rows and none did better than the promise allows"
 
@@ -76,7 +78,7 @@ def before_spending(
 
 def _built_in(schema: Schema, human: ReleaseFields) -> list[Check]:
     inspected, lacking = schema.inspected, human.missing
-    undecided = human.undecided(schema.modelled)
+    undecided = human.undecided(name for name, c in schema.modelled.items() if c.origin != "dp")
     nobody = [f"bounds_decided_by for {', '.join(map(repr, undecided))}"] if undecided else []
     return [
         Check(
@@ -111,10 +113,25 @@ def judge(
     cost = Budget(certificate.epsilon, certificate.delta)
     before = before_spending(schema, human, policy, cost, receipt.promise)
     after = [] if policy is None else policies.after_attacks(policy.rules, suite)
-    return Gate(
-        (*before.checks, *_account(receipt, standing or Standing.alone(receipt)), _attacked(suite), *after),
-        policy,
-    )
+    learnt = _learnt(schema, [charge.purpose for charge in receipt.charges])
+    account = _account(receipt, standing or Standing.alone(receipt))
+    return Gate((*before.checks, *learnt, *account, _attacked(suite), *after), policy)
+
+
+def _learnt(schema: Schema, charged: Sequence[str]) -> list[Check]:
+    """Where something was learnt for a charge: that these charges are the run's own."""
+    missing = Counter(schema.learnt.values()) - Counter(charged)
+    if not schema.learnt:
+        return []
+    return [
+        Check(
+            "A314",
+            LEARNT,
+            not missing,
+            f"nothing was charged for {', '.join(sorted(missing))}",
+            "call what another run learnt public, and say in reason which release told it",
+        )
+    ]
 
 
 def _account(receipt: Receipt, standing: Standing) -> list[Check]:
@@ -163,9 +180,16 @@ def restated(stated: Mapping[str, Any], schema: Schema, privacy: Mapping[str, An
     policy = None if organisation is None else Policy.from_json(organisation)
     cost = Budget(privacy["guarantee"]["epsilon"], privacy["guarantee"]["delta"])
     before = before_spending(schema, human, policy, cost, None if promise is None else Budget(**promise))
-    failed = [check.words for check in before.checks if not check.passed]
+    learnt = _learnt(schema, [charge["purpose"] for charge in privacy["charges"]])
+    failed = [check.words for check in (*before.checks, *learnt) if not check.passed]
     after = [] if policy is None else policies.after_attacks(policy.rules, {})
-    wanted = [*(c.rule for c in before.checks), NOISE, PROMISE, ATTACKED, *(c.rule for c in after)]
+    wanted = [
+        *(c.rule for c in (*before.checks, *learnt)),
+        NOISE,
+        PROMISE,
+        ATTACKED,
+        *(c.rule for c in after),
+    ]
     rules = [check["rule"] for check in stated["checks"]]
     other = sorted(set(rules) ^ set(wanted)) if privacy["tool"] == tool() else []
     untrue = [check["rule"] for check in stated["checks"] if check["passed"] is not True]

@@ -171,6 +171,11 @@ def _described(parts: Sequence[Event]) -> Json:
             return _words(
                 f"{_times(count, 'private choice')} (exponential mechanism)", noise, "part of its epsilon"
             )
+        case events.PartitionSelection(inner):
+            scale = inner.sigma if isinstance(inner, events.DiscreteGaussian) else inner.scale
+            noise = f"integer noise of scale {scale:g} units on every number of units"
+            moved = f"one unit moves at most {inner.count} of the numbers, each by 1"
+            return _words(_searched(first), noise, moved)
         case events.DpSgd():
             noise = (
                 f"noise of {_range(parts, 'sigma')} clipping bounds on each of {_range(parts, 'steps')} sums"
@@ -179,6 +184,12 @@ def _described(parts: Sequence[Event]) -> Json:
             return _words("noisy gradients (DP-SGD)", noise, drawn)
         case _:
             return _words(first.kind.replace("_", " "), "as its event states", "as its event states")
+
+
+def _searched(event: events.PartitionSelection) -> str:
+    if not event.delta:
+        return "search for bounds on a public scale (discrete Gaussian)"
+    return f"search for values that enough units have (partition selection, delta {event.delta:.3g} added)"
 
 
 def _range(parts: Sequence[Event], field: str) -> str:

@@ -9,7 +9,14 @@ from typing import Any
 from dpsynth.budget import Budget
 from dpsynth.errors import DPSynthError, VerifyError
 from dpsynth.privacy import accounting
-from dpsynth.privacy.events import Charge, DiscreteGaussian, DiscreteLaplace, Event, flatten
+from dpsynth.privacy.events import (
+    Charge,
+    DiscreteGaussian,
+    DiscreteLaplace,
+    Event,
+    PartitionSelection,
+    flatten,
+)
 from dpsynth.privacy.figures import check as check_figures
 from dpsynth.privacy.receipt import NEIGHBOURS, AttackerRow, Receipt, Total, Unit
 from dpsynth.release.fields import AttackRan, AuditFacts, ReleaseFields
@@ -59,6 +66,12 @@ def _check_sensitivity(events: list[Event], stated: Json) -> None:
     """No event is priced for fewer rows than a unit may hold."""
     rows = stated["unit"]["rows_per_unit"]
     for event in flatten(events):
+        if isinstance(event, PartitionSelection) and event.noise.sensitivity * event.noise.count < rows:
+            raise VerifyError(
+                "V123",
+                "privacy.json: a search priced for fewer values than a unit may bring",
+                "do not rely on it",
+            )
         if isinstance(event, DiscreteGaussian | DiscreteLaplace) and event.sensitivity < rows:
             raise VerifyError(
                 "V123",
