@@ -179,20 +179,17 @@ def test_ledger_verbs(project: Path) -> None:
     ledger = project.parent / "own.ledger"
     opened = dpsynth("ledger", "open", ledger, "--dataset", "staff", "--epsilon", 2, "--delta", 1e-9)
     assert opened.exit_code == 0, opened.output
-    charged = dpsynth(
-        "ledger",
-        "charge",
-        ledger,
-        "--tool",
-        "other",
-        "--purpose",
-        "a table",
-        "--epsilon",
-        0.1,
-        "--delta",
-        1e-12,
+    what = ("ledger", "charge", ledger, "--tool", "other", "--purpose", "a table", "--epsilon", 0.1)
+    before = ledger.read_bytes()
+    tried = dpsynth(*what, "--delta", 1e-12, "--dry-run")
+    assert "nothing was entered" in tried.stdout
+    assert ledger.read_bytes() == before
+    assert "a run of ours with epsilon 0.1 takes" in tried.stdout, (
+        "pure epsilon is dear in a Gaussian account"
     )
+    charged = dpsynth(*what, "--delta", 1e-12)
     assert charged.exit_code == 0, charged.output
+    assert charged.stdout.removeprefix("entered").split(";")[1] == tried.stdout.split(";")[1], "as was said"
     shown = dpsynth("ledger", "show", ledger)
     assert "staff" in shown.stdout
     assert "one more run of epsilon" in shown.stdout

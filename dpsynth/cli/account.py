@@ -10,6 +10,7 @@ import typer
 
 from dpsynth.budget import Budget
 from dpsynth.cli.common import Answer, Screen
+from dpsynth.privacy.accounting import gaussian_mu
 from dpsynth.privacy.ledger import Ledger, Unit
 
 LedgerArgument = Annotated[
@@ -92,12 +93,31 @@ def charge(
     already_out: Annotated[
         bool, typer.Option("--already-out", help="It has been released: enter it even if it does not fit.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would take of this account; enter nothing.")
+    ] = False,
 ) -> Answer:
-    """Enter what another tool released about the same people."""
+    """Enter what another tool released about the same people. It is not taken back: see --dry-run first."""
     with Ledger.load(ledger) as account:
-        account.charge_external(purpose, epsilon, delta, tool=tool, already_out=already_out)
+        promised = account.promise
+        alone = Ledger.in_memory(promised, account.unit)
+        whole = alone.remaining().mu
+        alone.charge_external(purpose, epsilon, delta, tool=tool, already_out=True)
+        share = 1 - (alone.remaining().mu / whole) ** 2
+        ours = (gaussian_mu(epsilon, promised.delta) / whole) ** 2
+        if not dry_run:
+            account.charge_external(purpose, epsilon, delta, tool=tool, already_out=already_out)
         left = account.remaining().words
-    return Answer({"left": left}, f"entered; {left}")
+    text = f"{'nothing was entered' if dry_run else 'entered'}; it takes {share:.1%} of this account; left: {left}"
+    if share > _DEAR * ours:
+        text += (
+            f"\nnote: a run of ours with epsilon {epsilon:g} takes {ours:.1%}. Of the other tool only epsilon and delta are "
+            "known, not the noise, so the account thinks of the worst mechanism that keeps them."
+        )
+    return Answer({"entered": not dry_run, "share": share, "left": left}, text)
+
+
+_DEAR = 1.5
 
 
 def _page(account: Ledger) -> str:
