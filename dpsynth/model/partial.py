@@ -24,6 +24,7 @@ BLOCK = 1 << 20
 """Rows completed together. Part of what a seed means."""
 
 DECODED = 1 << 18
+"""Rows decoded together: bounds the memory of a stream. Part of what a seed means."""
 
 
 @dataclass(frozen=True, eq=False)
