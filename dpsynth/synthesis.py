@@ -6,17 +6,17 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from dpsynth import discovering
 from dpsynth.budget import Budget, Cost
+from dpsynth.constraining import with_zeros
 from dpsynth.domain import Clique, Domain
 from dpsynth.encoding import Encoding
 from dpsynth.errors import BudgetError, CapacityError, SchemaError, UsageError
 from dpsynth.mechanisms import MAX_CELLS, METHODS, Mechanism, Task
 from dpsynth.model import FittedModel
-from dpsynth.pgm import fit as estimation
+from dpsynth.pgm.zeros import Estimation
 from dpsynth.privacy.accounting import Certificate, calibrate, certify
 from dpsynth.privacy.discovery import Search
 from dpsynth.privacy.events import Charge, Event
@@ -115,7 +115,7 @@ def plan(
     def charges_of(cost: Cost) -> tuple[Charge, ...]:
         first = [search.charge for search in discovering.searches(schema, budget, cost)]
         shared = Shared.of(discovering.rest(schema, cost), schema.several_rows)
-        return (*first, *shared.charges(), *mechanism.plan(task, shared.method), *also)
+        return (*first, *mechanism.plan(task, shared.method), *shared.charges(), *also)
 
     def events(cost: Cost) -> list[Event]:
         return [charge.event for charge in charges_of(cost)]
@@ -124,9 +124,7 @@ def plan(
     charges, certificate = charges_of(whole), certify(events(whole), budget.delta)
     asked = discovering.searches(schema, budget, whole)
     own = Shared.of(discovering.rest(schema, whole), schema.several_rows)
-    return Plan(
-        method, task, unit, budget, own.method, charges, certificate, count_cells, asked, own.sizes
-    )
+    return Plan(method, task, unit, budget, own.method, charges, certificate, count_cells, asked, own.sizes)
 
 
 def _check_size(mechanism: Mechanism, task: Task, limit: float) -> None:
@@ -203,11 +201,11 @@ def fit_reserved(
     intake = discovering.bounded(table, unit_keys(table), holdout=holdout)
     table, intake = discovering.discovered(table, intake, run, preview.searches)
     # What the plan admitted must not be refused once it is paid: twice, for what a tree's messages need.
-    estimate = partial(estimation, max_cells=2 * preview.count_cells, progress=progress)
     progress("measuring", 0.0)
     task = preview.task
     if preview.searches:
         task = task_of(table.schema, task.workload, task.max_cells)
+    estimate = Estimation(task.zeros, 2 * preview.count_cells, progress)
     curator = intake.curator(run)
     sizes = None if preview.sizes is None else curator.unit_sizes(preview.sizes, PURPOSE)
     found = preview.mechanism.measure(curator, task, preview.cost, estimate, progress)
@@ -215,9 +213,7 @@ def fit_reserved(
     receipt = run.receipt()
     if receipt.unit != preview.unit:
         raise ValueError("the reservation's unit is not the plan's: reserve(..., unit=plan.unit)")
-    model = FittedModel.of(
-        table.schema, found.generator, preview.method, found.measurements, receipt, sizes
-    )
+    model = FittedModel.of(table.schema, found.generator, preview.method, found.measurements, receipt, sizes)
     return model, intake
 
 
@@ -230,7 +226,7 @@ def task_of(schema: Schema, workload: Workload, max_cells: float) -> Task:
     """What a mechanism is told: public facts of the schema."""
     encoding = Encoding(schema)
     names = encoding.domain.attributes
-    return Task(
+    task = Task(
         domain=encoding.domain,
         rows_per_unit=unit_of(schema).rows_per_unit,
         workload=workload,
@@ -238,6 +234,7 @@ def task_of(schema: Schema, workload: Workload, max_cells: float) -> Task:
         ordered=frozenset(a for a in names if encoding.is_ordered(a)),
         gaps=frozenset(a for a in names if encoding.missing_cell(a) is not None),
     )
+    return with_zeros(task, schema)
 
 
 def unit_of(schema: Schema) -> Unit:

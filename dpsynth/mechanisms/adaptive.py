@@ -73,7 +73,8 @@ def begin(task: Task, ones: Sequence[Measurement], rest: Cost, fit: Fit) -> Mode
         merged = np.bincount(merges[a], counts) if a in merges else counts
         tables[(a,)] = np.log(np.maximum(merged, np.finfo(float).tiny))
     inside = GraphicalModel(coarse, model.total, tables)
-    return MergedModel(task.domain, inside, merges, within_shares(task.domain, ones, merges))
+    found = MergedModel(task.domain, inside, merges, within_shares(task.domain, ones, merges))
+    return fit(task.domain, ones, start=found) if task.zeros else found
 
 
 def behind(curator: Curator, model: Model) -> Curator:

@@ -99,7 +99,7 @@ def adapt(
     """
     k, found, model = door.rows_per_unit, list(start.measurements), start.generator
     asked = candidates(replace(task, domain=door.domain))
-    weights, room = weigh(task, asked), Room(door.domain, [m.clique for m in found])
+    weights, room = weigh(task, asked), Room(door.domain, [*task.zeros, *(m.clique for m in found)])
     whole = door.remaining
     now = rounds.round_of(loop.share(1 / (rounds_each * len(task.domain))), CHOICE_SHARE)
     while (left := door.remaining) > SPENT * whole:

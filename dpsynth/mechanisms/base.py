@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dpsynth.budget import Cost
 from dpsynth.domain import Clique, Domain
 from dpsynth.measurement import Measurement
-from dpsynth.pgm import Model
+from dpsynth.pgm import MergedMixture, MixtureModel, Model
 from dpsynth.privacy.curator import Curator
 from dpsynth.privacy.events import Charge
 from dpsynth.progress import Progress, silent
@@ -25,7 +28,9 @@ class Task:
 
     `rows_per_unit`: the bound that the engine enforces. `max_cells`: how large a model may grow whose cliques
     are chosen from the data. `ordered`: attributes whose neighbouring cells are near in meaning; `gaps`: attributes
-    whose last cell stands for a missing value, which is near nothing.
+    whose last cell stands for a missing value, which is near nothing. `zeros`: combinations of cells that no record has, by
+    clique, axes in the domain's order; the estimation knows them too. `classes`: only cells of an attribute with one
+    number may be merged, so that the zeros stay exact.
     """
 
     domain: Domain
@@ -34,6 +39,8 @@ class Task:
     max_cells: float = MAX_CELLS
     ordered: frozenset[str] = frozenset()
     gaps: frozenset[str] = frozenset()
+    zeros: Mapping[Clique, NDArray[np.bool_]] = field(default_factory=dict, compare=False)
+    classes: Mapping[str, NDArray[np.int64]] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +49,14 @@ class Found:
 
     measurements: tuple[Measurement, ...]
     generator: Model
+
+
+@dataclass(frozen=True, eq=False)
+class Mixed:
+    """What a mechanism released that trains a generator: as `Found`, the distribution being a mixture of products."""
+
+    measurements: tuple[Measurement, ...]
+    generator: MixtureModel | MergedMixture
 
 
 class Fit(Protocol):
@@ -80,6 +95,6 @@ class Mechanism(Protocol):
 
     def measure(
         self, curator: Curator, task: Task, cost: Cost, fit: Fit, progress: Progress = silent
-    ) -> Found:
+    ) -> Found | Mixed:
         """Ask the curator; what comes back is released. `progress` may raise to stop."""
         ...

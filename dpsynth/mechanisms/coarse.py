@@ -41,9 +41,19 @@ def merges_for(task: Task, ones: Iterable[Measurement], least: float = 0.0) -> d
             if attribute in task.ordered
             else _heap(counts, light)
         )
+        if attribute in task.classes:
+            cells = _apart(cells, task.classes[attribute])
         if int(cells.max()) + 1 < len(cells):
             found[attribute] = cells
     return found
+
+
+def _apart(cells: Cells, classes: Cells) -> Cells:
+    """Merged cells split so that each holds cells of one class only."""
+    both = np.stack([cells, classes], axis=1)
+    _, first, groups = np.unique(both, axis=0, return_index=True, return_inverse=True)
+    rank = np.argsort(np.argsort(first))
+    return np.asarray(rank[groups.reshape(-1)], dtype=np.int64)
 
 
 def _runs(counts: Floats, light: float, *, gap: bool) -> Cells:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -94,9 +94,15 @@ class Mst:
         tree = [domain.attributes]
         if split.choice is not None:
             sigma = sensitivity.sigmas(split.pairs, task.rows_per_unit, _equal(domain))[0]
-            tree = _choose(curator, fit(domain, found), split.choice, _penalties(domain, sigma))
+            ruled = _ruled(domain, task.zeros)
+            tree = _choose(curator, fit(domain, found), split.choice, _penalties(domain, sigma), ruled)
         found += curator.measure(tree, split.pairs, PAIRS)
         return Found(tuple(found), fit(domain, found))
+
+
+def _ruled(domain: Domain, zeros: Iterable[Clique]) -> list[Clique]:
+    """Pairs inside cliques with impossible cells."""
+    return list(dict.fromkeys(p for c in zeros for p in itertools.combinations(domain.ordered(c), 2)))
 
 
 def _split(domain: Domain, cost: Cost) -> _Split:
@@ -117,10 +123,18 @@ def _equal(domain: Domain) -> list[float]:
 
 
 def _choose(
-    curator: Curator, independent: Model, choice: Cost, penalties: Mapping[Clique, int]
+    curator: Curator,
+    independent: Model,
+    choice: Cost,
+    penalties: Mapping[Clique, int],
+    ruled: Sequence[Clique] = (),
 ) -> list[Clique]:
-    """The spanning tree: each round one pair that joins two components, the worst explained so far."""
+    """The spanning tree: each round one pair that joins two components, the worst explained so far.
+
+    `ruled`: pairs that are not independent even before any of them is measured.
+    """
     ones = {a: independent.marginal((a,)) for a in curator.domain.attributes}
+    linked = independent.marginals(ruled)
     products: dict[Clique, NDArray[np.float64]] = {}
     component = {a: i for i, a in enumerate(ones)}
     tree: list[Clique] = []
@@ -128,7 +142,10 @@ def _choose(
         joining = [p for p in penalties if component[p[0]] != component[p[1]]]
         worth = [p for p in joining if penalties[p] < MOST_ERROR * independent.total] or joining
         for one, two in set(worth) - set(products):
-            products[one, two] = np.outer(ones[one], ones[two]) / independent.total
+            known = linked.get((one, two))
+            products[one, two] = (
+                np.outer(ones[one], ones[two]) / independent.total if known is None else known
+            )
         pair = curator.select({p: products[p] for p in worth}, choice, SELECT, penalties)
         tree.append(pair)
         old, new = component[pair[0]], component[pair[1]]

@@ -102,7 +102,7 @@ class _Network:
         self._useful = min(total / (USEFUL * L1_OF_NOISE * sigma), task.max_cells)
         self._budget = SCORED_CELLS * task.max_cells
         self._known: set[Clique] = set()
-        self._room = Room(domain)
+        self._room = Room(domain, task.zeros)
         target = task.workload.target
         self._inside = [target if target in domain else domain.attributes[0]]
 

@@ -28,6 +28,7 @@ from dpsynth.pgm.problem import (
     forbidden_tables,
     independent_start,
     maximal_cliques,
+    merged_zeros,
 )
 from dpsynth.privacy.merging import merged_domain
 from dpsynth.threads import one_thread
@@ -71,9 +72,9 @@ def fit(
     """The distribution of maximum entropy among those that explain the measurements to within their noise.
 
     Post-processing: reads released values only. `zeros` marks cells that cannot be (structural zeros), one
-    boolean table per clique; they get probability 0 exactly. `start` is an earlier model whose potentials
-    are used as far as its cliques lie inside the new ones (not at all when its cells are merged otherwise); cells that
-    are merged there stay merged.
+    boolean table per clique; they get probability 0 exactly, a merged cell where nothing that it holds can be.
+    `start` is an earlier model whose potentials are used as far as its cliques lie inside the new ones (not at all
+    when its cells are merged otherwise); cells that are merged there stay merged.
 
     Where measurements are of merged cells the descent is over those, and the model is a `MergedModel`; otherwise it is
     a `GraphicalModel`.
@@ -102,13 +103,12 @@ def fit_with_report(
         begin = start if isinstance(start, GraphicalModel) else None
         targets = combine(domain, measurements)
         return _descended(domain, targets, zeros or {}, begin, max_cells, progress)
-    if any(a in merges for clique in zeros or {} for a in clique):
-        raise ValueError("cells that cannot be are cells of their own: they are never merged")
     coarse = merged_domain(domain, merges)
     inner = start.inside if isinstance(start, MergedModel) else start
     begin = inner if inner is not None and inner.domain == coarse else None
     targets = combine(coarse, measurements, merges)
-    inside, report = _descended(coarse, targets, zeros or {}, begin, max_cells, progress)
+    forbidden = merged_zeros(zeros or {}, merges)
+    inside, report = _descended(coarse, targets, forbidden, begin, max_cells, progress)
     return MergedModel(domain, inside, merges, within_shares(domain, measurements, merges)), report
 
 

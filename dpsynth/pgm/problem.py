@@ -205,6 +205,19 @@ def _place(domain: Domain, leaf: int, stored: Clique, clique: Clique, start: int
     return _Place(leaf, axes, shape, slice(start, start + domain.size(clique)))
 
 
+def merged_zeros(
+    zeros: Mapping[Clique, NDArray[np.bool_]], merges: Merges
+) -> dict[Clique, NDArray[np.bool_]]:
+    """The same on merged cells: one cannot be when none of those that fall together can. Tables without any are left
+    out."""
+    found = {}
+    for clique, forbidden in zeros.items():
+        possible = merge_counts((~np.asarray(forbidden, dtype=bool)).astype(np.int64), clique, merges)
+        if not possible.all():
+            found[clique] = possible == 0
+    return found
+
+
 def forbidden_tables(
     domain: Domain, cliques: Sequence[Clique], zeros: Mapping[Clique, NDArray[np.bool_]], flat: Flat
 ) -> Floats | None:
