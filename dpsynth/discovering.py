@@ -13,6 +13,7 @@ from dpsynth.columns import CategoryColumn, Column, IntegerColumn, Modelled, Num
 from dpsynth.discovery import public_scale, with_bounds, with_values
 from dpsynth.domain import Domain
 from dpsynth.encoding import Encoding, special_values
+from dpsynth.errors import SchemaError
 from dpsynth.privacy.discovery import (
     BoundSearch,
     RawColumn,
@@ -45,6 +46,16 @@ def searches(schema: Schema, budget: Budget, cost: Cost) -> tuple[Search, ...]:
         elif isinstance(column, IntegerColumn | NumberColumn):
             found.append(BoundSearch(name, sigma, k, public_scale(column)))
     return tuple(found)
+
+
+def require_open(schema: Schema) -> None:
+    """Refuse, before anything is spent, answers that another run has paid for: SchemaError S152."""
+    if schema.learnt:
+        raise SchemaError(
+            "S152",
+            f"columns {', '.join(map(repr, schema.learnt))} hold answers that another run has paid for",
+            "call them origin: public with a reason that names that release, without learnt; or ask with discover",
+        )
 
 
 def rest(schema: Schema, cost: Cost) -> Cost:

@@ -14,6 +14,7 @@ import attacks
 from dpsynth import evaluation, release
 from dpsynth.auditing import Audit, Private, audit_rows, digest, held_out, require_enough, require_releasable
 from dpsynth.budget import Budget
+from dpsynth.discovering import require_open
 from dpsynth.errors import UsageError
 from dpsynth.mechanisms import MAX_CELLS
 from dpsynth.model import FittedModel, require_rows
@@ -168,6 +169,7 @@ def _plan(
     settings: Settings,
     also: Sequence[Charge] = (),
 ) -> Plan:
+    require_open(schema)
     return plan(
         schema,
         method=method,
