@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +65,7 @@ def scale(residuals: NDArray[np.int64], sigmas: Floats, confidence: float) -> Sc
     return way(residuals, sigmas, confidence)
 
 
-def chi_square(residuals: NDArray[np.int64], sigmas: Floats, confidence: float) -> Scale:
+def chi_square(residuals: NDArray[Any], sigmas: Floats, confidence: float) -> Scale:
     """From the chi-square distribution of the normalised sum of squares."""
     n, tail = len(residuals), (1 - confidence) / 2
     total = _squares(residuals, sigmas)
@@ -86,7 +87,7 @@ def discrete(residuals: NDArray[np.int64], sigmas: Floats, confidence: float) ->
     return Scale(_c(fitted), _c(low), _c(high), n, confidence, "discrete Gaussian, Chernoff")
 
 
-def _squares(residuals: NDArray[np.int64], sigmas: Floats) -> float:
+def _squares(residuals: NDArray[Any], sigmas: Floats) -> float:
     return float(((residuals / sigmas) ** 2).sum())
 
 
