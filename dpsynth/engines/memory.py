@@ -23,7 +23,7 @@ from dpsynth.records import Records
 
 RUN_KEY_BYTES = 32
 _COIN_BITS = 53
-PART = 1 << 16
+PART = 1 << 13
 """Units whose coins are thrown at once."""
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NoReturn
 
+import numpy as np
+
 from dpsynth.budget import Budget, Cost
 from dpsynth.engines.memory import MemoryEngine
 from dpsynth.entropy import Stream
-from dpsynth.mechanisms import METHODS, Found, Task
+from dpsynth.mechanisms import METHODS, Found, Mixed, Task
 from dpsynth.pgm import fit
 from dpsynth.privacy.curator import Curator
 from dpsynth.privacy.events import Charge, Event
@@ -63,9 +65,10 @@ def measured(
     ordered: frozenset[str] = frozenset(),
     seed: bytes = b"mechanisms",
     progress: Progress = silent,
-) -> tuple[Found, FreeRun]:
+) -> tuple[Found | Mixed, FreeRun]:
     """What a mechanism releases of these records, and the run that it was charged to."""
     task = Task(records.domain, rows_per_unit, workload or Workload(), max_cells, ordered)
     run = FreeRun(METHODS[name].plan(task, cost))
-    curator = Curator(MemoryEngine(records, rows_per_unit), run, Stream.for_tests(seed))
+    units = np.arange(len(records)) // rows_per_unit
+    curator = Curator(MemoryEngine(records, rows_per_unit, units), run, Stream.for_tests(seed))
     return METHODS[name].measure(curator, task, cost, fit, progress), run

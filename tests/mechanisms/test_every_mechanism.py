@@ -15,7 +15,7 @@ from dpsynth.domain import Domain
 from dpsynth.errors import BudgetError
 from dpsynth.mechanisms import METHODS, Task
 from dpsynth.privacy.accounting import calibrate, certify
-from dpsynth.privacy.events import BoundedRange, DiscreteGaussian, Event, GdpGrant, flatten
+from dpsynth.privacy.events import BoundedRange, DiscreteGaussian, DpSgd, Event, GdpGrant, flatten
 from dpsynth.privacy.gdp import event_mu
 from dpsynth.progress import Cancelled
 from dpsynth.records import Records
@@ -37,10 +37,11 @@ def tables(draw: st.DrawFn) -> tuple[Records, int, Workload, frozenset[str]]:
 
 
 def rho(event: Event) -> float:
-    """What mechanisms may charge, in the currency of their plans; a grant counts as the Gaussian of its mu."""
+    """What mechanisms may charge, in the currency of their plans; a grant counts as the Gaussian of its mu, DP-SGD as
+    that of its limit for many steps."""
     total = 0.0
     for part in flatten([event]):
-        assert isinstance(part, DiscreteGaussian | BoundedRange | GdpGrant)
+        assert isinstance(part, DiscreteGaussian | BoundedRange | GdpGrant | DpSgd)
         match part:
             case DiscreteGaussian(sigma, k, count):
                 total += count * k**2 / (2 * sigma**2)
@@ -48,6 +49,8 @@ def rho(event: Event) -> float:
                 total += count * epsilon**2 / 8
             case GdpGrant(mu):
                 total += mu**2 / 2
+            case DpSgd(rate, sigma, steps):
+                total += rate**2 * steps * math.expm1(1 / sigma**2) / 2
     return total
 
 

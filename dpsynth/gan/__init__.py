@@ -1,0 +1,1 @@
+"""Generators trained by gradients: what they release are mixtures, which NumPy alone stores and samples."""

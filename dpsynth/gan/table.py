@@ -1,0 +1,49 @@
+"""The generator: a table of logits. Each row is a product distribution over the cells, all rows weigh alike."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dpsynth.gan.critic import Critic
+from dpsynth.gan.layout import Layout, Singles
+
+RATE = 0.05
+"""Of Adam (Kingma and Ba 2015), while the critic learns; it falls to zero over the last half."""
+FIRST, SECOND = 0.9, 0.999
+"""Decay of Adam's two averages."""
+SPREAD = 0.5
+"""Standard deviation of the first logits around those of the one-way marginals."""
+ANCHOR = 0.01
+"""Weight of the pull of the mean of all rows towards the one-way marginals."""
+
+
+class LogitTable:
+    """`rows` product distributions, which begin near the one-way shares `ones`, shape (width,)."""
+
+    def __init__(self, layout: Layout, ones: Singles, rows: int, rng: np.random.Generator) -> None:
+        self._layout = layout
+        self._ones = ones
+        noise = rng.standard_normal((rows, layout.width), dtype=np.float32)
+        self._logits: Singles = np.log(np.maximum(ones, 1e-6)) + np.float32(SPREAD) * noise
+        self._mean = np.zeros_like(self._logits)
+        self._square = np.zeros_like(self._logits)
+        self._steps = 0
+
+    @property
+    def shares(self) -> Singles:
+        """Shape (rows, width): each attribute's cells sum to 1 in each row."""
+        return self._layout.softmax(self._logits)
+
+    def improve(self, critic: Critic, rate: float) -> None:
+        """One step of Adam up the critic's mean score, and towards the one-way marginals."""
+        shares = self.shares
+        slope = critic.slope(shares) + np.float32(ANCHOR) * (self._ones - shares.mean(axis=0))
+        self._climb(self._layout.through_softmax(shares, slope), rate)
+
+    def _climb(self, gradient: Singles, rate: float) -> None:
+        self._steps += 1
+        self._mean += np.float32(1 - FIRST) * (gradient - self._mean)
+        self._square += np.float32(1 - SECOND) * (gradient * gradient - self._square)
+        first, second = 1 - FIRST**self._steps, 1 - SECOND**self._steps
+        scale = np.sqrt(self._square / np.float32(second)) + np.float32(1e-8)
+        self._logits += np.float32(rate / first) * self._mean / scale

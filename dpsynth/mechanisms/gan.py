@@ -1,0 +1,191 @@
+"""GAN: a critic trained by noisy gradients (DP-SGD) against a generator that is a mixture of product distributions.
+
+Noisy one-way marginals first: they say which cells are too light to be told apart, and where the generator begins. Then
+the critic takes noisy gradient steps over secret Poisson batches of units, all of them one charge of constant rate,
+noise and number; after each, the generator takes several steps up the critic's score, which cost nothing. Without
+data in between it goes on until it stands still. A declared target is crossed with every pair, and in the end its
+values are drawn again by a logistic model of the generator.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpsynth.budget import Cost
+from dpsynth.domain import Clique
+from dpsynth.gan.critic import Critic, weights
+from dpsynth.gan.labels import relabelled
+from dpsynth.gan.layout import Layout
+from dpsynth.gan.table import RATE, LogitTable
+from dpsynth.measurement import Merges
+from dpsynth.mechanisms import oneway
+from dpsynth.mechanisms.base import Fit, Found, Mixed, Task
+from dpsynth.mechanisms.coarse import merges_for
+from dpsynth.pgm import MergedMixture, MixtureModel, Model
+from dpsynth.pgm.merged import within_shares
+from dpsynth.privacy import sensitivity
+from dpsynth.privacy.curator import Curator
+from dpsynth.privacy.events import Charge
+from dpsynth.privacy.merging import merge_counts
+from dpsynth.privacy.sgd import SgdPlan
+from dpsynth.progress import Progress, silent
+from dpsynth.threads import one_thread
+
+CRITIC = "gan: critic"
+
+ONEWAY_SHARE = 0.1
+"""Of the whole cost, for the one-way marginals; the critic has the rest."""
+STANDS_OUT = 6.0
+"""A cell stays single from this many standard deviations of a pair's noise on."""
+MOST_LABELS = 8
+"""A target with more values is not crossed with pairs, and not drawn again."""
+ROWS_PER_CELL = 4
+"""Components of the generator, at most, for each cell of all columns together."""
+SLOWING = 4.0
+"""The generator's steps shrink over the last part of them: one in so many."""
+FINEST = (64, 32, 16, 8, 4)
+"""Cells lighter than this part of all records are merged; the finest that fits the limit on cells."""
+SEED = 0
+"""Of all that is random in training and not private: the same noisy gradients make the same model."""
+
+
+@dataclass(frozen=True)
+class Gan:
+    """`steps` noisy gradients over batches of `rate` of all units; `moves` of the generator after each, and `tail` more
+    in the end. `rows`: components of the generator, fewer where all columns together have few cells."""
+
+    name: ClassVar[str] = "gan"
+    steps: int = 64
+    rate: float = 0.5
+    moves: int = 8
+    tail: int = 200
+    rows: int = 1000
+
+    def plan(self, task: Task, cost: Cost) -> tuple[Charge, ...]:
+        """One-ways, and all steps of the critic; a single attribute has the one-way only."""
+        ones, rest = _split(task, cost)
+        charges = [oneway.charge(task.domain, ones, task.rows_per_unit)]
+        if rest is not None:
+            charges.append(Charge(CRITIC, self._training(task, rest).event))
+        return tuple(charges)
+
+    def cells(self, task: Task) -> int:
+        """One-way counts, and the critic's coordinates."""
+        return sum(task.domain.sizes) + _most_cells(task, _finest(task))
+
+    def noise(self, task: Task, cost: Cost) -> dict[Clique, float]:
+        return oneway.noise(task.domain, _split(task, cost)[0], task.rows_per_unit)
+
+    def chosen_noise(self, task: Task, cost: Cost) -> float | None:
+        """None: there are no other marginals."""
+        return None
+
+    def measure(
+        self, curator: Curator, task: Task, cost: Cost, fit: Fit, progress: Progress = silent
+    ) -> Found | Mixed:
+        ones, rest = _split(task, cost)
+        found = tuple(oneway.measure(curator, ones))
+        independent = fit(task.domain, found)
+        if rest is None:
+            return Found(found, independent)
+        light = self._light(task, rest, independent.total)
+        merges = merges_for(task, [m for m in found if m.clique != (_crossed(task),)], light)
+        door = curator.coarsened(merges) if merges else curator
+        with one_thread():
+            inside = self._trained(door, task, rest, independent, merges, progress)
+        if not merges:
+            return Mixed(found, inside)
+        shares = within_shares(task.domain, found, merges)
+        return Mixed(found, MergedMixture(task.domain, inside, merges, shares))
+
+    def _training(self, task: Task, cost: Cost) -> SgdPlan:
+        """A record's gradient has norm 1: that of a unit is at most the number of its records."""
+        sigma = sensitivity.sgd_sigma(cost, self.rate, self.steps)
+        return SgdPlan(self.rate, self.steps, sigma, float(task.rows_per_unit))
+
+    def _light(self, task: Task, cost: Cost, total: float) -> float:
+        """The count below which a cell is merged with others: for the noise of a pair, and for the limit on cells."""
+        noise = task.rows_per_unit / (float(_weights(task)[0]) * math.sqrt(2 * cost.rho))
+        return max(STANDS_OUT * noise, total / _finest(task))
+
+    def _trained(
+        self, door: Curator, task: Task, cost: Cost, independent: Model, merges: Merges, progress: Progress
+    ) -> MixtureModel:
+        """The critic's and the generator's steps; `independent` begins on the cells before `merges`."""
+        layout = Layout(door.domain)
+        crossed = _crossed(task)
+        target = None if crossed is None else door.domain.index(crossed)
+        rng = np.random.default_rng(SEED)
+        ones = {
+            a: merge_counts(independent.marginal((a,)), (a,), merges) / independent.total
+            for a in door.domain.attributes
+        }
+        rows = min(self.rows, ROWS_PER_CELL * layout.width)
+        generator = LogitTable(layout, layout.joined(ones), rows, rng)
+        critic = Critic(layout, target, self.rate * independent.total)
+        whole, done = self.steps * self.moves + self.tail, 0
+        plan = self._training(task, cost)
+        for noisy in door.noisy_gradients(plan, critic.gradient, CRITIC):
+            progress("training", done / whole)
+            critic.learn(noisy)
+            done = self._improved(generator, critic, done, self.moves)
+        for _ in range(0, self.tail, self.moves):
+            progress("training", min(1.0, done / whole))
+            done = self._improved(generator, critic, done, self.moves)
+        shares = generator.shares
+        mix = np.full(len(shares), 1 / len(shares), dtype=np.float32)
+        if target is not None:
+            mix, shares = relabelled(layout, shares, target, rng)
+        return MixtureModel(door.domain, independent.total, mix, layout.apart(shares))
+
+    def _improved(self, generator: LogitTable, critic: Critic, done: int, moves: int) -> int:
+        """Steps of the generator, slower towards the end; how many were done."""
+        whole = self.steps * self.moves + self.tail
+        for step in range(done, done + moves):
+            generator.improve(critic, RATE * min(1.0, SLOWING * max(0.0, 1 - step / whole)))
+        return done + moves
+
+
+def _split(task: Task, cost: Cost) -> tuple[Cost, Cost | None]:
+    """(for the one-ways, for the critic)."""
+    if len(task.domain) == 1:
+        return cost, None
+    return cost.share(ONEWAY_SHARE), cost.share(1 - ONEWAY_SHARE)
+
+
+def _crossed(task: Task) -> str | None:
+    """The target, if there are pairs to cross it with and it has few values. Public."""
+    target = task.workload.target
+    if target is None or len(task.domain) < 3 or not 2 <= task.domain[target] <= MOST_LABELS:
+        return None
+    return target
+
+
+def _weights(task: Task) -> NDArray[np.float64]:
+    """Of the critic's cliques."""
+    attributes = len(task.domain)
+    crossed = 0 if _crossed(task) is None else math.comb(attributes - 1, 2)
+    return weights(math.comb(attributes, 2), crossed)
+
+
+def _finest(task: Task) -> int:
+    """How many cells of a column may stand out at most, so that the critic keeps within the limit on cells."""
+    return next((f for f in FINEST if _most_cells(task, f) <= task.max_cells), FINEST[-1])
+
+
+def _most_cells(task: Task, finest: int) -> int:
+    """Cells of all cliques when each column has `finest` heavy cells at most, a merged one between any two."""
+    target = _crossed(task)
+    sizes = [
+        min(size, 2 * finest + 2)
+        for a, size in zip(task.domain.attributes, task.domain.sizes, strict=True)
+        if a != target
+    ]
+    pairs = (sum(sizes) ** 2 - sum(size**2 for size in sizes)) // 2
+    labels = 0 if target is None else task.domain[target]
+    return pairs * (1 + labels) + sum(sizes) * labels
