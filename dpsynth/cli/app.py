@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dpsynth.cli import account, dossier, prepare, produce, review, watch
+from dpsynth.cli import account, dossier, drawing, prepare, produce, review, watch
 from dpsynth.cli.common import Answer, verb
 from dpsynth.versions import VERSION
 
@@ -42,7 +42,7 @@ VERBS: tuple[Callable[..., Answer], ...] = (
     prepare.check,
     prepare.plan,
     produce.fit,
-    produce.sample,
+    drawing.sample,
     review.audit,
     dossier.release,
     dossier.verify,

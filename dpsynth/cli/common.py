@@ -6,6 +6,7 @@ import functools
 import inspect
 import json as jsonlib
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,8 @@ from dpsynth.errors import CapacityError, DPSynthError, UsageError, is_full
 from dpsynth.progress import Progress, silent
 
 INTERRUPTED = 130
+HUNG_UP = 141
+"""Whoever read the output has closed the pipe, as head does: the shell's number for it."""
 
 
 @dataclass(frozen=True)
@@ -108,11 +111,17 @@ def verb(function: Callable[..., Answer]) -> Callable[..., None]:
         except KeyboardInterrupt:
             screen.errors.print("interrupted; what was reserved in the ledger stays spent", markup=False)
             raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            raise typer.Exit(_hung_up()) from None
         except (MemoryError, OSError) as error:
             raise typer.Exit(_refused(screen, _machine(error))) from None
         except Exception as error:
             raise typer.Exit(_broken(screen, error)) from None
-        _print_answer(screen, answer)
+        try:
+            _print_answer(screen, answer)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise typer.Exit(_hung_up()) from None
         raise typer.Exit(answer.exit_code if answer.error is None else answer.error.exit_code)
 
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
@@ -124,6 +133,14 @@ def verb(function: Callable[..., Answer]) -> Callable[..., None]:
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     return command
+
+
+def _hung_up() -> int:
+    """Nobody reads standard output any more: what is still in its buffer goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    return HUNG_UP
 
 
 def _print_answer(screen: Screen, answer: Answer) -> None:

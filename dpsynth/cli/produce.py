@@ -1,21 +1,19 @@
-"""Verbs that make something: fit, sample, run, demo."""
+"""Verbs that make something: fit, run, demo."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
-from dpsynth import demo_data, pipeline, synthesis
+from dpsynth import demo_data, pipeline
 from dpsynth.cli.common import Answer, Screen
 from dpsynth.cli.keys import PolicyFile, SignKey, passphrase
 from dpsynth.cli.words import outcome_data, outcome_text
 from dpsynth.errors import UsageError
 from dpsynth.project import Project
 from dpsynth.releasing import terms_of
-from dpsynth.table import write_tables
 from dpsynth.unfinished import holdout_file
 
 ProjectFile = Annotated[
@@ -78,50 +76,6 @@ def fit(
         },
         text,
     )
-
-
-def sample(
-    screen: Screen,
-    model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="Folder of a fitted model.", show_default=False)
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FILE", help="csv or parquet file.", show_default=False)
-    ],
-    rows: Annotated[
-        int | None,
-        typer.Option(
-            "--rows", "-n", min=0, help="How many; default: as many as the model counted.", show_default=False
-        ),
-    ] = None,
-    where: Annotated[
-        str | None,
-        typer.Option(
-            "--where",
-            help="Only such rows: \"income == '>50K' and 30 <= age < 40\".",
-            show_default=False,
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", help="Same seed, same rows.", show_default=False)
-    ] = None,
-) -> Answer:
-    """Draw synthetic rows from a model, as many as you like. Costs nothing; the rows are not audited.
-
-    A condition compares columns with values (== != < <= > >=, in, is missing; and, not, and "or" within one column). A
-    column with an odd name stands in `backticks`.
-    """
-    if out.exists():
-        raise UsageError("U102", f"{out} exists already", "name a new file with -o")
-    fitted = synthesis.load(model)
-    batches = fitted.sample_batches(rows, np.random.default_rng(seed), where)
-    with screen.progress() as progress:
-        wanted = None if rows is None and where is not None else (rows or fitted.default_rows())
-        drawn = write_tables(
-            batches, out, fitted.schema, lambda done: progress("sampling", done / wanted if wanted else 0.0)
-        )
-    data = {"file": str(out), "rows": drawn, "where": where, "model": fitted.id, "audited": False}
-    return Answer(data, f"{drawn} synthetic rows: {out} (audited: no)")
 
 
 def run(

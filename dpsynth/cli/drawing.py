@@ -1,0 +1,180 @@
+"""The verb that draws rows: sample, from a model or from a schema alone."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from dpsynth import synthesis
+from dpsynth.cli.common import Answer, Screen
+from dpsynth.errors import UsageError
+from dpsynth.model import Drawable, FittedModel
+from dpsynth.model.from_schema import MISSING, NOTE, from_schema
+from dpsynth.model.groups import read_balance
+from dpsynth.schema import Schema
+from dpsynth.table import Table, stream_csv, write_tables
+
+ModelFolder = Annotated[
+    Path | None, typer.Argument(metavar="[MODEL]", help="Folder of a fitted model.", show_default=False)
+]
+Out = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="csv or parquet file; - for csv on standard output.",
+        show_default=False,
+    ),
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Same seed, same rows.", show_default=False)]
+
+
+def _option(*names: str, help: str, **more: Any) -> Any:
+    return typer.Option(*names, help=help, show_default=False, **more)
+
+
+def sample(
+    screen: Screen,
+    out: Out,
+    model: ModelFolder = None,
+    rows: Annotated[
+        int | None, _option("--rows", "-n", min=0, help="How many; default: as many as the model counted.")
+    ] = None,
+    where: Annotated[
+        str | None, _option("--where", help="Only such rows: \"income == '>50K' and 30 <= age < 40\".")
+    ] = None,
+    balance: Annotated[
+        list[str] | None,
+        _option(
+            "--balance",
+            help="Equal shares: income, or sex,race; or income=0.3,0.7; or income=yes:0.3,no:0.7.",
+        ),
+    ] = None,
+    per_group: Annotated[
+        str | None, _option("--per-group", help="With --rows-each: columns, such as sex,race.")
+    ] = None,
+    rows_each: Annotated[
+        int | None, _option("--rows-each", min=1, help="So many rows for each combination of --per-group.")
+    ] = None,
+    units: Annotated[
+        int | None,
+        _option("--units", min=0, help="So many units (persons, ...) with all their rows, instead of -n."),
+    ] = None,
+    complete: Annotated[
+        Path | None, _option("--complete", help="Rows with some of the columns: kept; the others are drawn.")
+    ] = None,
+    fill_missing: Annotated[
+        bool, typer.Option("--fill-missing", help="With --complete: draw missing values too.")
+    ] = False,
+    schema: Annotated[
+        Path | None,
+        _option("--schema", help="Instead of MODEL: rows that fit this project file, from no data at all."),
+    ] = None,
+    missing: Annotated[
+        float, typer.Option("--missing", help="With --schema: the share of values that are missing.")
+    ] = MISSING,
+    seed: Seed = None,
+) -> Answer:
+    """Draw synthetic rows from a model, as many as you like. Costs nothing; the rows are not audited.
+
+    A condition compares columns with values (== != < <= > >=, in, is missing; and, not, and "or" within one column). A
+    column with an odd name stands in `backticks`. Groups and completed rows have exactly the model's distribution given
+    the group, or given the columns that were there. With --schema there is no model, no data and no charge.
+    """
+    if out == STDOUT and screen.json:
+        raise UsageError("U245", "--json and rows both go to standard output", "name a file with -o")
+    if out != STDOUT and out.exists():
+        raise UsageError("U102", f"{out} exists already", "name a new file with -o")
+    asked = _Asked(rows, where, tuple(balance or ()), per_group, rows_each, units, complete, fill_missing)
+    asked.check()
+    source = _source(model, schema, missing)
+    made = asked.batches(source, np.random.default_rng(seed))
+    drawn = _written(screen, made, out, source, rows)
+    return _answer(source, out, drawn, where)
+
+
+STDOUT = Path("-")
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Which rows were asked for."""
+
+    rows: int | None
+    where: str | None
+    balance: tuple[str, ...]
+    per_group: str | None
+    rows_each: int | None
+    units: int | None
+    complete: Path | None
+    fill_missing: bool
+
+    def check(self) -> None:
+        """UsageError for options that contradict each other."""
+        grouped = (self.per_group is not None) + (self.rows_each is not None)
+        if grouped == 1:
+            raise UsageError("U241", "--per-group and --rows-each belong together", "give both")
+        others = {
+            "-n": self.rows is not None,
+            "--units": self.units is not None,
+            "--where": self.where is not None,
+            "--balance": bool(self.balance),
+            "--per-group": bool(grouped),
+        }
+        clash: Mapping[str, tuple[str, ...]] = {
+            "--complete": tuple(others),
+            "--per-group": ("-n", "--units", "--balance"),
+        }
+        for one, excluded in clash.items():
+            if self.complete is not None if one == "--complete" else grouped:
+                for other in excluded:
+                    if others[other]:
+                        raise UsageError("U242", f"{one} and {other} exclude each other", "choose one")
+        if self.fill_missing and self.complete is None:
+            raise UsageError("U243", "--fill-missing without --complete", "name the rows to be completed")
+
+    def batches(self, source: Drawable, rng: np.random.Generator) -> Iterator[Table]:
+        if self.complete is not None:
+            return source.complete_batches(self.complete, rng, fill_missing=self.fill_missing)
+        balance = read_balance([self.per_group] if self.per_group is not None else self.balance)
+        return source.sample_batches(self.rows, rng, self.where, balance or None, self.rows_each, self.units)
+
+
+def _source(model: Path | None, schema: Path | None, missing: float) -> Drawable:
+    if (model is None) == (schema is None):
+        raise UsageError("U244", "rows come from a MODEL or from --schema", "give one of the two")
+    if schema is not None:
+        return from_schema(Schema.load(schema), missing)
+    assert model is not None
+    return synthesis.load(model)
+
+
+def _written(screen: Screen, made: Iterator[Table], out: Path, source: Drawable, rows: int | None) -> int:
+    if out == STDOUT:
+        return stream_csv(made, sys.stdout.buffer, source.schema)
+    notes = None if isinstance(source, FittedModel) else {"dpsynth": NOTE}
+    with screen.progress() as progress:
+        told: Callable[[int], None] = lambda done: progress("sampling", done / rows if rows else 0.0)  # noqa: E731
+        drawn = write_tables(made, out, source.schema, told, notes)
+    if notes and not out.name.lower().endswith((".parquet", ".pq")):
+        # a csv file has no place for a note
+        out.with_name(f"{out.name}.note.txt").write_text(f"{out.name}: {NOTE}\n", encoding="utf-8")
+    return drawn
+
+
+def _answer(source: Drawable, out: Path, drawn: int, where: str | None) -> Answer:
+    data: dict[str, Any] = {"file": str(out), "rows": drawn, "where": where}
+    if isinstance(source, FittedModel):
+        data |= {"model": source.id, "audited": False}
+        text = f"{drawn} synthetic rows: {out} (audited: no)"
+    else:
+        data["made_from"] = NOTE
+        text = f"{drawn} rows: {out} ({NOTE})"
+    return Answer(data, "" if out == STDOUT else text)
