@@ -38,8 +38,8 @@ CELL_BYTES = 32
 class Plan:
     """A run, fixed before the first row is read: what will be asked, with how much noise, at which price.
 
-    `cost` is the method's own; what the searches for values and bounds cost comes before it, and so does `sizes`, for how
-    many rows units have. `task` has room for the most
+    `cost` is the method's own; what the searches for values and bounds cost comes before it, and `sizes`, for how many
+    rows units have, after it. `task` has room for the most
     that they can find.
     """
 
@@ -207,8 +207,8 @@ def fit_reserved(
         task = task_of(table.schema, task.workload, task.max_cells)
     estimate = Estimation(task.zeros, 2 * preview.count_cells, progress)
     curator = intake.curator(run)
-    sizes = None if preview.sizes is None else curator.unit_sizes(preview.sizes, PURPOSE)
     found = preview.mechanism.measure(curator, task, preview.cost, estimate, progress)
+    sizes = None if preview.sizes is None else curator.unit_sizes(preview.sizes, PURPOSE)
     progress("measuring", 1.0)
     receipt = run.receipt()
     if receipt.unit != preview.unit:
@@ -232,7 +232,7 @@ def task_of(schema: Schema, workload: Workload, max_cells: float) -> Task:
         workload=workload,
         max_cells=max_cells,
         ordered=frozenset(a for a in names if encoding.is_ordered(a)),
-        gaps=frozenset(a for a in names if encoding.missing_cell(a) is not None),
+        apart={a: encoding.domain[a] - encoding.ordered_cells(a) for a in names if encoding.is_ordered(a)},
     )
     return with_zeros(task, schema)
 

@@ -38,7 +38,7 @@ class Task:
     workload: Workload = field(default_factory=Workload)
     max_cells: float = MAX_CELLS
     ordered: frozenset[str] = frozenset()
-    gaps: frozenset[str] = frozenset()
+    apart: Mapping[str, int] = field(default_factory=dict, hash=False)
     zeros: Mapping[Clique, NDArray[np.bool_]] = field(default_factory=dict, compare=False)
     classes: Mapping[str, NDArray[np.int64]] = field(default_factory=dict, compare=False)
 

@@ -29,7 +29,7 @@ def merges_for(task: Task, ones: Iterable[Measurement], least: float = 0.0) -> d
     """Maps for the attributes of which cells merge; `ones` are their noisy one-way counts.
 
     `least`: the count below which a cell is light however precise its count is. The public domain says which columns are
-    ordered; the cell of a missing value is next to none.
+    ordered; special values and the cell of a missing value are next to none.
     """
     found = {}
     for one in ones:
@@ -37,7 +37,7 @@ def merges_for(task: Task, ones: Iterable[Measurement], least: float = 0.0) -> d
         light = max(STANDS_OUT * one.sigma, least)
         counts = one.values.astype(np.float64)
         cells = (
-            _runs(counts, light, gap=attribute in task.gaps)
+            _runs(counts, light, task.apart.get(attribute, 0))
             if attribute in task.ordered
             else _heap(counts, light)
         )
@@ -56,9 +56,10 @@ def _apart(cells: Cells, classes: Cells) -> Cells:
     return np.asarray(rank[groups.reshape(-1)], dtype=np.int64)
 
 
-def _runs(counts: Floats, light: float, *, gap: bool) -> Cells:
-    """Neighbours merged: each group begins where the one before has become heavy, or is a heavy cell itself."""
-    last = len(counts) - gap
+def _runs(counts: Floats, light: float, apart: int) -> Cells:
+    """Neighbours merged: each group begins where the one before has become heavy, or is a heavy cell itself. The last
+    `apart` cells stay single."""
+    last = len(counts) - apart
     groups: list[list[int]] = []
     weight = 0.0
     is_open = False
@@ -74,7 +75,7 @@ def _runs(counts: Floats, light: float, *, gap: bool) -> Cells:
             groups.append([cell])
             is_open, weight = True, counts[cell]
     groups = _absorbed(groups, counts, light)
-    return _numbered([*groups, [last]] if gap else groups, len(counts))
+    return _numbered([*groups, *([cell] for cell in range(last, len(counts)))], len(counts))
 
 
 def _absorbed(groups: list[list[int]], counts: Floats, light: float) -> list[list[int]]:

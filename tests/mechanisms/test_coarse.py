@@ -17,12 +17,12 @@ from dpsynth.pgm import fit
 from dpsynth.privacy.merging import merged_domain
 
 
-def merged(counts: list[int], *, ordered: bool, gap: bool = False, sigma: float = 10.0) -> list[int]:
+def merged(counts: list[int], *, ordered: bool, apart: int = 0, sigma: float = 10.0) -> list[int]:
     names = frozenset(["x"])
     task = Task(
         Domain.of(x=len(counts)),
         ordered=names if ordered else frozenset(),
-        gaps=names if gap else frozenset(),
+        apart=dict.fromkeys(names, apart),
     )
     found = merges_for(task, [Measurement(("x",), np.array(counts), sigma)])
     return found["x"].tolist() if found else list(range(len(counts)))
@@ -47,22 +47,27 @@ def test_light_cells_merge(counts: list[int], ordered: bool, cells: list[int]) -
 
 
 def test_a_missing_value_is_next_to_none() -> None:
-    assert merged([100, 5, 5, 5], ordered=True, gap=True) == [0, 1, 1, 2]
+    assert merged([100, 5, 5, 5], ordered=True, apart=1) == [0, 1, 1, 2]
+    assert merged([100, 5, 5, 5, 5], ordered=True, apart=2) == [0, 1, 1, 2, 3], (
+        "a special value is near nothing"
+    )
     assert merged([100, 5, 5, 5], ordered=True) == [0, 1, 1, 1]
 
 
 @given(
-    counts=st.lists(st.integers(-50, 500), min_size=1, max_size=40), ordered=st.booleans(), gap=st.booleans()
+    counts=st.lists(st.integers(-50, 500), min_size=1, max_size=40),
+    ordered=st.booleans(),
+    apart=st.integers(0, 3),
 )
 @settings(max_examples=150, deadline=None)
-def test_any_counts_give_a_map_onto_its_range(counts: list[int], ordered: bool, gap: bool) -> None:
-    cells = np.array(merged(counts, ordered=ordered, gap=gap))
+def test_any_counts_give_a_map_onto_its_range(counts: list[int], ordered: bool, apart: int) -> None:
+    cells = np.array(merged(counts, ordered=ordered, apart=min(apart, len(counts))))
     merged_domain(Domain.of(x=len(counts)), {"x": cells})
     sizes = np.bincount(cells)
     assert all(sizes[cells[i]] == 1 for i, count in enumerate(counts) if count >= 30)
     if ordered:
         assert (np.diff(cells) >= 0).all()
-        assert not gap or sizes[cells[-1]] == 1
+        assert all(sizes[cell] == 1 for cell in cells[len(cells) - min(apart, len(counts)) :])
 
 
 def test_marginals_of_a_model_on_merged_cells() -> None:

@@ -72,7 +72,7 @@ def test_any_table_is_charged_as_planned(
         records.domain,
         k,
         ordered=every if ordered else frozenset(),
-        gaps=every if gaps else frozenset(),
+        apart=dict.fromkeys(every, 1 if gaps else 0),
     )
     found = run(records, task, Cost(rho))
     assert {a for m in found.measurements for a in m.clique} == every
