@@ -115,7 +115,7 @@ class Partial:
 
 
 def _impossible(rows: Integers) -> DataError:
-    more = f" and of {len(rows) - 1} more" if len(rows) > 1 else ""
+    more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
     return DataError(
         "D160",
         f"row {int(rows[0]) + 1}{more}: the model holds these values together for impossible",
