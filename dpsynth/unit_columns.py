@@ -16,10 +16,40 @@ MAX_ORDER_CELLS = 1_000
 class Unit(Protocol):
     """What is declared of the unit."""
 
-    column: str | None
-    rows_per_unit: int
-    static: tuple[str, ...]
-    order: str | None
+    @property
+    def column(self) -> str | None: ...
+
+    @property
+    def rows_per_unit(self) -> int: ...
+
+    @property
+    def static(self) -> tuple[str, ...]: ...
+
+    @property
+    def order(self) -> str | None: ...
+
+
+class Units(Protocol):
+    """A schema, as far as units are concerned."""
+
+    @property
+    def unit(self) -> Unit: ...
+
+    @property
+    def several_rows(self) -> bool: ...
+
+
+def made_up(schema: Units) -> str:
+    """What synthetic units are like, in words that follow from what is declared."""
+    if not schema.several_rows:
+        return "every synthetic row stands for itself"
+    unit = schema.unit
+    words = "synthetic rows share an id where they are of one made-up unit; how many rows units have was learnt for a charge"
+    if unit.static:
+        words += f"; a unit has one value of {', '.join(repr(name) for name in unit.static)} in all its rows"
+    if unit.order is not None:
+        words += f"; its rows differ in {unit.order!r} and come in its order"
+    return words
 
 
 def check_unit(unit: Unit, columns: Mapping[str, Column]) -> None:

@@ -96,7 +96,7 @@ class Drawable:
         each, instead of `n` in all. Everything else is drawn from the model given the group, exactly.
 
         Where units have several rows, those of a unit come in one batch, and `units` of them may be asked for instead
-        of `n` rows (U196 for both, U197 where every row stands for itself, as it does under `balance`).
+        of `n` rows (U258 for both, U259 where every row stands for itself, as it does under `balance`).
 
         Raises UsageError: U191 to U195 for a condition that cannot be used, U153 when the model has next to no such
         rows; U231 to U236 for groups that cannot be formed or that the model has next to no rows of.
@@ -120,7 +120,7 @@ class Drawable:
             return (finishing.of_units(drawn, source) for drawn in people.batches(counts, source))
         if units is not None:
             raise UsageError(
-                "U197", "a number of units, but every row stands for itself here", "ask for rows"
+                "U259", "a number of units, but every row stands for itself here", "ask for rows"
             )
         rows = _row_number(max(1, round(generator.total)) if n is None else n)
         encoding.require_ids(rows)

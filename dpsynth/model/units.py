@@ -122,10 +122,10 @@ class Units:
     def counts(self, rows: int | None, units: int | None) -> Counts:
         """Units of each size that make so many rows (without numbers: as many as the model expects), or so many units.
 
-        UsageError U196 for both.
+        UsageError U258 for both.
         """
         if rows is not None and units is not None:
-            raise UsageError("U196", "a number of rows and a number of units", "give one of the two")
+            raise UsageError("U258", "a number of rows and a number of units", "give one of the two")
         if units is not None:
             return Counts(sizes_of(units, self.shares()))
         wanted = max(1, round(self.given.total)) if rows is None else rows

@@ -7,11 +7,12 @@ and none has more rows than were allowed in: the engine numbers units, and refus
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dpsynth.budget import Cost
 from dpsynth.privacy import sensitivity
-from dpsynth.privacy.events import Charge, DiscreteGaussian
+from dpsynth.privacy.events import Charge, DiscreteGaussian, Event
 
 PURPOSE = "rows per unit"
 
@@ -23,6 +24,20 @@ def sizes_event(cost: Cost) -> DiscreteGaussian:
     """The event of releasing the histogram: one vector, moved by one unit in one cell."""
     sigma = sensitivity.gaussian_sigma(cost, sensitivity.UNIT_COUNT, 1)
     return DiscreteGaussian(sigma, sensitivity.UNIT_COUNT)
+
+
+def by_rows(purposes: Sequence[str], events: Sequence[Event], several_rows: bool) -> list[Event]:
+    """Those events that one unit moves by as many rows as it may have: all but the histogram, where there is one.
+
+    A second event of that purpose, one of another form, or one where units have a single row, is no exception.
+    """
+    asked = [i for i, purpose in enumerate(purposes) if purpose == PURPOSE]
+    found = list(events)
+    if several_rows and len(asked) == 1:
+        match events[asked[0]]:
+            case DiscreteGaussian(sensitivity=sensitivity.UNIT_COUNT, count=1):
+                del found[asked[0]]
+    return found
 
 
 @dataclass(frozen=True)
@@ -38,5 +53,5 @@ class Shared:
         return cls(cost.share(1 - SHARE), cost.share(SHARE)) if several_rows else cls(cost, None)
 
     def charges(self) -> tuple[Charge, ...]:
-        """What the histogram will be charged. It comes before the method's own charges."""
+        """What the histogram will be charged. It comes after the method's own charges."""
         return () if self.sizes is None else (Charge(PURPOSE, sizes_event(self.sizes)),)

@@ -53,6 +53,7 @@ class Unit(_Part):
     column: str | None
     rows_per_unit: Whole
     enforced: Line
+    synthetic: Line
 
 
 class Neighbours(_Part):

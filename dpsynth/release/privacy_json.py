@@ -13,6 +13,7 @@ from dpsynth.privacy.receipt import Receipt, Total
 from dpsynth.release.fields import AuditFacts, ReleaseFields
 from dpsynth.release.standing import Standing
 from dpsynth.schema import Schema
+from dpsynth.unit_columns import made_up
 from dpsynth.versions import VERSION
 
 FORMAT = "dpsynth-privacy/2"
@@ -34,7 +35,7 @@ def privacy_json(
         "tool": tool(),
         "model": {"id": model_id, "method": method},
         "guarantee": _guarantee(receipt),
-        "unit": _unit(receipt),
+        "unit": _unit(receipt, schema),
         "neighbours": {
             "relation": receipt.neighbours,
             "words": f"the release is about equally likely with and without any one {receipt.unit.entity}",
@@ -98,7 +99,7 @@ def _guarantee(receipt: Receipt) -> Json:
     }
 
 
-def _unit(receipt: Receipt) -> Json:
+def _unit(receipt: Receipt, schema: Schema) -> Json:
     unit = receipt.unit
     if unit.column is None:
         each = "every row counts" if unit.entity == "row" else f"every row counts as one {unit.entity},"
@@ -114,6 +115,7 @@ def _unit(receipt: Receipt) -> Json:
         "column": unit.column,
         "rows_per_unit": unit.rows_per_unit,
         "enforced": enforced,
+        "synthetic": made_up(schema),
     }
 
 

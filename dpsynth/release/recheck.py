@@ -18,6 +18,7 @@ from dpsynth.privacy.events import (
     flatten,
 )
 from dpsynth.privacy.figures import check as check_figures
+from dpsynth.privacy.persons import by_rows
 from dpsynth.privacy.receipt import NEIGHBOURS, AttackerRow, Receipt, Total, Unit
 from dpsynth.release.fields import AttackRan, AuditFacts, ReleaseFields
 from dpsynth.release.gate import restated
@@ -37,7 +38,9 @@ def check_privacy(stated: Json, schema: Schema) -> None:
         events = charged_events(stated)
         if not events:
             raise ValueError("no charges")
-        _check_sensitivity(events, stated)
+        _check_sensitivity(
+            by_rows([c["purpose"] for c in stated["charges"]], events, schema.several_rows), stated
+        )
         _check_ledger(stated, events)
         said = _said(stated)
         computed = _computed(stated, schema, events, said)

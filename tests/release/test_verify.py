@@ -210,7 +210,7 @@ FORGERIES: dict[str, Callable[[dict[str, Any]], object]] = {
     "a charge twice": lambda p: p["charges"].append(p["charges"][-1]),
     "no charges": lambda p: p.update(charges=[]),
     "more noise than there was": lambda p: p["charges"][-1]["event"].update(sigma=1e6),
-    "smaller sensitivity": lambda p: p["charges"][-1]["event"].update(sensitivity=1),
+    "smaller sensitivity": lambda p: p["charges"][-2]["event"].update(sensitivity=1),
     "an unknown event": lambda p: p["charges"][-1]["event"].update(kind="magic"),
     "noise in other words": lambda p: p["charges"][-1].update(noise="plenty"),
     "another share": lambda p: p["charges"][-1].update(share=0.0),
@@ -301,7 +301,7 @@ def test_a_schema_with_other_bounds_or_origins_is_refused(copy: Path) -> None:
     for old, new, code in [
         ("max: 110", "max: 60", "V115"),
         ("    was: inspected\n", "", "V122"),
-        ("rows_per_unit: 2", "rows_per_unit: 1", "V122"),
+        ("rows_per_unit: 2", "rows_per_unit: 1", "V123"),
         ("rows_per_unit: 2", "rows_per_unit: 3", "V122"),
         ("max: 110", "max: [", "V113"),
         ("type: boolean", "type: magic", "V113"),
