@@ -21,7 +21,7 @@ from dpsynth.errors import SchemaError
 from dpsynth.schema import DataSpec, Schema, as_mapping, build, check_constraints, read_text
 from dpsynth.workload import Workload
 
-Method = Literal["independent", "privbayes", "mst", "tree", "aim", "tree-aim"]
+Method = Literal["independent", "privbayes", "mst", "tree", "aim", "tree-aim", "network", "gan"]
 HUMAN_FIELDS = (
     "purpose",
     "recipient",

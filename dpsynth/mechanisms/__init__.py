@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 
 from dpsynth.mechanisms.aim import Aim
-from dpsynth.mechanisms.base import MAX_CELLS, Fit, Found, Mechanism, Task
+from dpsynth.mechanisms.base import MAX_CELLS, Fit, Found, Mechanism, Mixed, Task
+from dpsynth.mechanisms.gan import Gan
 from dpsynth.mechanisms.independent import Independent
 from dpsynth.mechanisms.mst import Mst
+from dpsynth.mechanisms.network import Network
 from dpsynth.mechanisms.privbayes import PrivBayes
 from dpsynth.mechanisms.tree import CliqueTree
 from dpsynth.mechanisms.tree_aim import TreeAim
@@ -19,7 +21,9 @@ METHODS: Mapping[str, Mechanism] = {
         PrivBayes(),
         Aim(),
         TreeAim(),
+        Network(),
+        Gan(),
     )
 }
 
-__all__ = ["MAX_CELLS", "METHODS", "Fit", "Found", "Mechanism", "Task"]
+__all__ = ["MAX_CELLS", "METHODS", "Fit", "Found", "Mechanism", "Mixed", "Task"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -13,13 +14,21 @@ from hypothesis import strategies as st
 from dpsynth.budget import Budget, Cost
 from dpsynth.domain import Domain
 from dpsynth.errors import BudgetError
-from dpsynth.mechanisms import METHODS, Task
+from dpsynth.mechanisms import METHODS, Task, network
 from dpsynth.privacy.accounting import calibrate, certify
 from dpsynth.privacy.events import BoundedRange, DiscreteGaussian, DpSgd, Event, GdpGrant, flatten
 from dpsynth.privacy.gdp import event_mu
 from dpsynth.progress import Cancelled
 from dpsynth.records import Records
 from dpsynth.workload import Workload
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _short_training() -> Iterator[None]:
+    """What is asked and paid does not depend on how long a generator is trained."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(network, "STEPS", (4, 4))
+        yield
 
 
 @st.composite

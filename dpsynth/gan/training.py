@@ -1,0 +1,238 @@
+"""A mixture of products trained on noisy marginals. Post-processing: nothing here has ever seen a row.
+
+The loss is half the mean squared error of all measured cells in units of their noise, plus a pull of every component
+towards the one-way marginals, which keeps the mixture from explaining noise. The marginals of all pairs are blocks of one
+matrix product: with P (components, cells side by side), ``P' P / components`` holds them all. PyTorch is imported here and
+only when something is trained; what comes out is NumPy's.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpsynth.domain import Clique, Domain
+from dpsynth.errors import UsageError
+from dpsynth.gan.layout import Layout
+from dpsynth.pgm import MixtureModel
+from dpsynth.pgm.problem import Target
+from dpsynth.progress import Progress
+from dpsynth.threads import one_thread
+
+Singles = NDArray[np.float32]
+
+SPREAD = 1.0
+"""Standard deviation of the first logits around those of the one-way marginals."""
+
+FIRST, SECOND = 0.9, 0.99
+"""Decay of Adam's two averages (Kingma and Ba 2015)."""
+
+WINDOW, GAIN = 25, 2e-3
+"""A loss is at rest when this many steps have lowered it by less than this part."""
+
+SEED = 0
+"""Of what is no privacy noise: the first logits. The same measurements give the same mixture."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """At most `steps` of Adam: half of them, or until the loss has come to rest, at `rate`; as many with a rate that
+    falls to zero. `pull`: towards the one-way marginals."""
+
+    steps: int
+    rate: float
+    pull: float
+
+
+def require_torch() -> None:
+    """UsageError without PyTorch, before anything is spent."""
+    if importlib.util.find_spec("torch") is None:
+        raise UsageError(
+            "U137",
+            "neural generators are trained by PyTorch, which is not installed",
+            "pip install 'dpsynth-audit[gan]', or take another method",
+        )
+
+
+class Training:
+    """Logits, shape (components, cells side by side), that are trained in stages, with more targets in each."""
+
+    def __init__(
+        self, domain: Domain, ones: Mapping[str, NDArray[np.float64]], total: float, components: int
+    ) -> None:
+        """`ones`: noisy shares of each attribute's cells, all positive; `total`: the released number of records."""
+        self._layout, self.total = Layout(domain), total
+        noise = np.random.default_rng(SEED).standard_normal(
+            (components, self._layout.width), dtype=np.float32
+        )
+        self._middle = np.log(self._layout.joined(ones))
+        self._logits: Singles = self._middle + np.float32(SPREAD) * noise
+
+    @property
+    def domain(self) -> Domain:
+        return self._layout.domain
+
+    def model(self) -> MixtureModel:
+        """What has been learnt so far."""
+        tables = self._layout.apart(self._layout.softmax(self._logits))
+        components = len(self._logits)
+        weights = np.full(components, 1.0 / components)
+        return MixtureModel(self.domain, self.total, weights, tables)
+
+    @one_thread()
+    def train(self, targets: Sequence[Target], schedule: Schedule, progress: Progress) -> list[float]:
+        """Explain the targets; the loss of each step. `progress` is told "training" and the part that is done."""
+        import torch
+
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return self._trained(targets, schedule, progress)
+        finally:
+            torch.set_num_threads(threads)
+
+    def _trained(self, targets: Sequence[Target], schedule: Schedule, progress: Progress) -> list[float]:
+        import torch
+
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        logits = torch.tensor(self._logits, device=device, requires_grad=True)
+        middle = torch.tensor(self._middle, device=device)
+        loss = _Loss(self._layout, targets, self.total, len(self._logits), device)
+        adam = _Adam(logits)
+        losses: list[float] = []
+        steady = 0
+        while len(losses) < (2 * steady or schedule.steps):
+            progress("training", len(losses) / (2 * steady or schedule.steps))
+            if not steady and (2 * len(losses) >= schedule.steps or _at_rest(losses)):
+                steady = len(losses)
+            parts = [torch.softmax(part, 1) for part in torch.split(logits, list(self.domain.sizes), 1)]
+            error = loss(parts)
+            pull = ((logits - middle) ** 2).mean(0).sum()
+            (error + schedule.pull * pull).backward()
+            adam.step(schedule.rate * (2 - len(losses) / steady if steady else 1))
+            losses.append(float(error.detach()))
+        self._logits = logits.detach().cpu().numpy()
+        return losses
+
+
+class _Adam:
+    """Kingma and Ba 2015. (PyTorch's own brings a compiler along, which takes seconds to load.)"""
+
+    def __init__(self, values: Any) -> None:
+        import torch
+
+        self._values = values
+        self._mean, self._square = torch.zeros_like(values), torch.zeros_like(values)
+        self._steps = 0
+
+    def step(self, rate: float) -> None:
+        """Down the gradient that was left at the values, which is cleared."""
+        import torch
+
+        self._steps += 1
+        first, second = 1 - FIRST**self._steps, 1 - SECOND**self._steps
+        with torch.no_grad():
+            gradient, self._values.grad = self._values.grad, None
+            self._mean.lerp_(gradient, 1 - FIRST)
+            self._square.mul_(SECOND).addcmul_(gradient, gradient, value=1 - SECOND)
+            self._values.addcdiv_(
+                self._mean, self._square.div(second).sqrt_().add_(1e-8), value=-rate / first
+            )
+
+
+def _at_rest(losses: Sequence[float]) -> bool:
+    """Whether the last `WINDOW` steps brought next to nothing."""
+    return len(losses) > WINDOW and min(losses[-WINDOW:]) > (1 - GAIN) * min(losses[:-WINDOW])
+
+
+class _Loss:
+    """Half the mean over measured cells of the squared error in units of the noise."""
+
+    def __init__(
+        self, layout: Layout, targets: Sequence[Target], total: float, components: int, device: Any
+    ) -> None:
+        self._scale = total / components
+        self._domain = layout.domain
+        self._cells = sum(t.values.size for t in targets)
+        self._layout = layout
+        self._pairs = _Blocks.of(layout, [t for t in targets if len(t.clique) <= 2], device)
+        self._larger = [_Table.of(layout.domain, t, device) for t in targets if len(t.clique) > 2]
+
+    def __call__(self, parts: Sequence[Any]) -> Any:
+        """`parts`: per attribute, the probabilities of its cells, shape (components, cells)."""
+        found = self._pairs.error(parts, self._scale)
+        for table in self._larger:
+            found = found + table.error(parts, self._scale)
+        return found / self._cells
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """Singles and pairs: counts and precisions for the blocks of the product of all cells with all cells."""
+
+    single: Any
+    single_precision: Any
+    pairs: Any
+    precision: Any
+
+    @classmethod
+    def of(cls, layout: Layout, targets: Sequence[Target], device: Any) -> _Blocks:
+        import torch
+
+        width, domain = layout.width, layout.domain
+        single, pairs = np.zeros((2, width), np.float32), np.zeros((2, width, width), np.float32)
+        for target in targets:
+            columns = tuple(layout.columns(domain.index(a)) for a in target.clique)
+            counts, precisions = single if len(columns) == 1 else pairs
+            counts[columns] = target.values
+            precisions[columns] = 1.0 / target.variance
+        tensors = [torch.tensor(t, device=device) for t in (single[0], single[1], pairs[0], pairs[1])]
+        return cls(*tensors)
+
+    def error(self, parts: Sequence[Any], scale: float) -> Any:
+        import torch
+
+        shares = torch.cat(list(parts), 1)
+        singles = shares.sum(0) * scale - self.single
+        pairs = (shares.T @ shares) * scale - self.pairs
+        return 0.5 * ((self.single_precision * singles**2).sum() + (self.precision * pairs**2).sum())
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A marginal of three attributes or more; `numbers` are those of its attributes, the largest last."""
+
+    numbers: tuple[int, ...]
+    values: Any
+    precision: Any
+
+    @classmethod
+    def of(cls, domain: Domain, target: Target, device: Any) -> _Table:
+        import torch
+
+        order = sorted(range(len(target.clique)), key=lambda axis: domain[target.clique[axis]])
+        width = domain[target.clique[order[-1]]]
+        tables = [
+            torch.tensor(t.transpose(order).reshape(-1, width).astype(np.float32), device=device)
+            for t in (target.values, 1.0 / target.variance)
+        ]
+        return cls(tuple(domain.index(target.clique[axis]) for axis in order), *tables)
+
+    def error(self, parts: Sequence[Any], scale: float) -> Any:
+        left = parts[self.numbers[0]] * scale
+        for number in self.numbers[1:-1]:
+            left = (left[:, :, None] * parts[number][:, None, :]).reshape(len(left), -1)
+        found = left.T @ parts[self.numbers[-1]]
+        return 0.5 * (self.precision * (found - self.values) ** 2).sum()
+
+
+def multiplications(domain: Domain, cliques: Sequence[Clique], components: int) -> float:
+    """About how many multiplications one step needs: what its time is proportional to."""
+    larger = math.fsum(domain.size(c) for c in cliques if len(c) > 2)
+    return 3.0 * components * (float(sum(domain.sizes)) ** 2 + 3 * larger)

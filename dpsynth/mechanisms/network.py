@@ -1,0 +1,210 @@
+"""`network`: all pairs measured once, then triples where the model is wrong, explained by a trained mixture of products.
+
+(GEM: Liu, Vietri and Wu 2021; MargNet: Chen, Gong and Wang 2025.) One-way marginals first, by which light cells are merged.
+Then all pairs that somebody asked for, with noise; a mixture is trained to explain them. The noisy L1 errors of triples
+against it say which are worth measuring; the training goes on with those. No junction tree limits what may be measured
+together: the choice for tables in which everything hangs together.
+
+*What it costs.* One-ways and errors are noise scales fixed by the plan. How the pairs share their budget follows from merged
+sizes, and which triples are measured from the errors: each of the two is a Gaussian grant, as in `tree`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpsynth.budget import Cost
+from dpsynth.domain import Clique, Domain
+from dpsynth.gan.training import Schedule, Training, require_torch
+from dpsynth.measurement import Measurement
+from dpsynth.mechanisms import coarse, oneway
+from dpsynth.mechanisms.adaptive import candidates
+from dpsynth.mechanisms.base import Fit, Mixed, Task
+from dpsynth.pgm import MergedMixture, MixtureModel
+from dpsynth.pgm.merged import within_shares
+from dpsynth.pgm.problem import combine, estimate_total
+from dpsynth.privacy import rounds, sensitivity
+from dpsynth.privacy.curator import Curator
+from dpsynth.privacy.events import Charge
+from dpsynth.privacy.grants import fitting_costs
+from dpsynth.privacy.merging import Merges, merged_domain
+from dpsynth.progress import Progress, silent
+
+PAIRS, ERRORS, TRIPLES = "network: all pairs", "network: errors of triples", "network: chosen triples"
+
+PAIRS_SHARE = 0.5
+"""Of what the one-way marginals leave, for the pairs, where there are triples to choose from."""
+
+ERRORS_SHARE = 0.04
+"""Of what the one-way marginals leave, for the errors of triples."""
+
+NOISE_HEEDED = 0.4
+"""How much of the expected noise counts against measuring a triple: the mixture averages the rest away."""
+
+LIGHT = 5.0
+"""Cells below so many standard deviations of a typical pair's noise are merged."""
+
+MOST_TRIPLES = 30
+"""Triples that are measured, at most."""
+
+COMPONENTS = 500
+RATE, PULL, LEAST_STEPS = 0.1, 0.003, 60
+STEPS = (300, 500)
+"""With pairs alone, then with triples too; fewer where a step is dear (`WORK`)."""
+
+
+class Network:
+    """One-way marginals, all pairs, and triples chosen by their errors; a mixture of products explains them."""
+
+    name: ClassVar[str] = "network"
+
+    def plan(self, task: Task, cost: Cost) -> tuple[Charge, ...]:
+        """One-ways; a grant for the pairs; the errors of triples and a grant for the chosen ones, if there are any."""
+        split, k = _split(task, cost), task.rows_per_unit
+        charges = [oneway.charge(task.domain, split.ones, k)]
+        if split.pairs is not None:
+            charges.append(Charge(PAIRS, rounds.grant_event(split.pairs)))
+        if split.triples is not None and split.errors is not None:
+            equally = [1.0] * len(_triples(task))
+            charges.append(Charge(ERRORS, sensitivity.measure_event(split.errors, k, equally)))
+            charges.append(Charge(TRIPLES, rounds.grant_event(split.triples)))
+        return tuple(charges)
+
+    def cells(self, task: Task) -> int:
+        """All pairs and all triples that may be asked for, merged or not, and the square of all cells side by side."""
+        asked = [*_pairs(task), *_triples(task)]
+        return sum(task.domain.sizes) ** 2 + sum(task.domain.size(c) for c in asked)
+
+    def noise(self, task: Task, cost: Cost) -> dict[Clique, float]:
+        """The one-way marginals."""
+        return oneway.noise(task.domain, _split(task, cost).ones, task.rows_per_unit)
+
+    def chosen_noise(self, task: Task, cost: Cost) -> float | None:
+        """None: merged sizes and errors decide the noise."""
+        return None
+
+    def measure(
+        self, curator: Curator, task: Task, cost: Cost, fit: Fit, progress: Progress = silent
+    ) -> Mixed:
+        require_torch()
+        split = _split(task, cost)
+        found = oneway.measure(curator, split.ones)
+        rest = split.pairs or split.ones
+        merges = coarse.merges_for(task, found, LIGHT * _typical_noise(task, rest))
+        state = _State(task, found, merges)
+        if split.pairs is not None:
+            door = curator.coarsened(merges)
+            shares = {pair: door.domain.size(pair) ** (2 / 3) for pair in _pairs(task)}
+            state.add(_measured(door.within(PAIRS), shares, PAIRS))
+        state.train(STEPS[0], RATE, _part(progress, 0.0, 0.4))
+        if split.triples is not None and split.errors is not None:
+            errors = door.errors(state.model.marginals(_triples(task)), split.errors, ERRORS)
+            chosen = _chosen(door.domain, task, errors, split.triples)
+            state.add(_measured(door.within(TRIPLES), chosen, TRIPLES))
+            state.train(STEPS[1], RATE / 2, _part(progress, 0.4, 1.0))
+        return state.released()
+
+
+class _State:
+    """What was released so far, and the mixture that explains it."""
+
+    def __init__(self, task: Task, ones: Sequence[Measurement], merges: Merges) -> None:
+        self._task, self._merges = task, merges
+        self._found = list(ones)
+        self._domain = merged_domain(task.domain, merges)
+        targets = combine(self._domain, ones, merges)
+        shares: dict[str, NDArray[np.float64]] = {}
+        for target in targets:
+            counts = np.maximum(target.values, 0.3 * np.sqrt(target.variance))
+            shares[target.clique[0]] = counts / counts.sum()
+        self._training = Training(self._domain, shares, estimate_total(targets), COMPONENTS)
+
+    @property
+    def model(self) -> MixtureModel:
+        return self._training.model()
+
+    def add(self, found: Sequence[Measurement]) -> None:
+        self._found += found
+
+    def train(self, steps: int, rate: float, progress: Progress) -> None:
+        targets = combine(self._domain, self._found, self._merges)
+        self._training.total = estimate_total(targets)
+        self._training.train(targets, Schedule(steps, rate, PULL), progress)
+
+    def released(self) -> Mixed:
+        domain, inside = self._task.domain, self.model
+        if not self._merges:
+            return Mixed(tuple(self._found), inside)
+        shares = within_shares(domain, self._found, self._merges)
+        return Mixed(tuple(self._found), MergedMixture(domain, inside, self._merges, shares))
+
+
+@dataclass(frozen=True)
+class _Split:
+    """Costs of the parts; None where there is nothing to ask."""
+
+    ones: Cost
+    pairs: Cost | None
+    errors: Cost | None
+    triples: Cost | None
+
+
+def _split(task: Task, cost: Cost) -> _Split:
+    if not _pairs(task):
+        return _Split(cost, None, None, None)
+    share = oneway.share(cost, task.rows_per_unit)
+    ones, rest = cost.share(share), cost.share(1 - share)
+    if not _triples(task):
+        return _Split(ones, rest, None, None)
+    return _Split(
+        ones, rest.share(PAIRS_SHARE), rest.share(ERRORS_SHARE), rest.share(1 - PAIRS_SHARE - ERRORS_SHARE)
+    )
+
+
+def _pairs(task: Task) -> list[Clique]:
+    """Those that somebody asked for."""
+    return [p for p in itertools.combinations(task.domain.attributes, 2) if task.workload.weight(p) > 0]
+
+
+def _triples(task: Task) -> list[Clique]:
+    """Those that may be asked for: with the target, where there is one."""
+    target = task.workload.target
+    return [c for c in candidates(task) if len(c) == 3 and (target is None or target in c)]
+
+
+def _typical_noise(task: Task, pairs: Cost) -> float:
+    """The noise scale, in rows, of a pair's cell."""
+    return task.rows_per_unit * math.sqrt(max(1, len(_pairs(task))) / (2 * pairs.rho))
+
+
+def _chosen(domain: Domain, task: Task, errors: Mapping[Clique, float], cost: Cost) -> dict[Clique, float]:
+    """The triples whose errors outweigh their noise, one at least, and each one's share in rho (as in `tree`)."""
+    triples = list(errors)
+    weights = np.array([task.workload.weight(c) for c in triples])
+    cells = np.array([domain.size(c) for c in triples], dtype=np.float64)
+    gains = weights * np.array([errors[c] for c in triples])
+    prices = (math.sqrt(2 / math.pi) * weights * cells) ** (2 / 3)
+    order = np.argsort(-gains / prices, kind="stable")[:MOST_TRIPLES]
+    noise = NOISE_HEEDED * task.rows_per_unit / math.sqrt(2 * cost.rho)
+    values = np.cumsum(gains[order]) - noise * np.cumsum(prices[order]) ** 1.5
+    return {triples[i]: float(prices[i]) for i in order[: int(np.argmax(values)) + 1]}
+
+
+def _measured(door: Curator, shares: Mapping[Clique, float], purpose: str) -> list[Measurement]:
+    """All of them at once, for all that the grant holds."""
+    costs = fitting_costs(door.remaining, door.rows_per_unit, list(shares.values()))
+    cliques = [clique for clique, parts in zip(shares, costs, strict=True) for _ in parts]
+    flat = [part for parts in costs for part in parts]
+    return door.measure(cliques, Cost(math.fsum(flat)), purpose, flat)
+
+
+def _part(progress: Progress, start: float, end: float) -> Progress:
+    """Progress through a part of the whole."""
+    return lambda step, done: progress(step, start + (end - start) * done)
