@@ -150,7 +150,7 @@ class Linear:
 
     def total(self, state: State, without: str = "") -> Steps:
         parts = [factor * state.steps[name] for name, factor in self.terms if name != without]
-        return np.asarray(sum(parts[1:], parts[0]), dtype=np.int64)
+        return sum(parts, np.zeros(len(state), dtype=np.int64))
 
     def compare(self, total: Steps) -> Mask:
         if self.relation == "<=":

@@ -43,7 +43,7 @@ from dpsynth.table import Table
 
 MOST_CLAUSES = 20_000
 """Of one rule: a rule of more is too complicated to be kept."""
-MOST_SUM = 1 << 61
+MOST_SUM = 1 << 58
 """Sums are exact below it."""
 
 Question = Compared | OneOf | IsMissing

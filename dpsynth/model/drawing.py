@@ -112,7 +112,8 @@ class Drawable:
                 )
             groups, n = groups.equally(), _row_number(rows_each) * len(groups)
         source = np.random.default_rng() if rng is None else rng
-        finishing = Finishing(encoding, evidence)
+        placed = frozenset(() if groups is None else groups.columns)
+        finishing = Finishing(encoding, evidence, lambda a: generator.marginal((a,)), placed=placed)
         if self.sizes is not None and groups is None:
             people = Units.of(self.schema, self.sizes, self.generator, generator, evidence)
             counts = people.counts(*(None if k is None else _row_number(k) for k in (n, units)))
@@ -125,9 +126,9 @@ class Drawable:
         rows = _row_number(max(1, round(generator.total)) if n is None else n)
         encoding.require_ids(rows)
         if groups is None:
-            return _decoded(finishing, generator.sample_batches(rows, source), source)
+            return decoded(finishing, generator.sample_batches(rows, source), source)
         groups.require_mass(generator, encoding)
-        return _decoded(finishing, groups.records(generator, rows, source), source)
+        return decoded(finishing, groups.records(generator, rows, source), source)
 
     def sample_table(
         self,
@@ -167,7 +168,9 @@ class Drawable:
         partial = Partial.read(rows, self.schema, fill_missing=fill_missing)
         encoding.require_ids(len(partial))
         source = np.random.default_rng() if rng is None else rng
-        return partial.completed(self.generator, Finishing(encoding), source)
+        given = frozenset(partial.given.values)
+        finishing = Finishing(encoding, None, lambda a: self.generator.marginal((a,)), given)
+        return partial.completed(self.generator, finishing, source)
 
     def complete(
         self, rows: Source, rng: np.random.Generator | None = None, *, fill_missing: bool = False
@@ -204,8 +207,10 @@ def _given(generator: Generator, evidence: Evidence) -> Generator:
     return given
 
 
-def _decoded(finishing: Finishing, batches: Iterator[Records], rng: np.random.Generator) -> Iterator[Table]:
-    first_id = 1
+def decoded(
+    finishing: Finishing, batches: Iterator[Records], rng: np.random.Generator, first_id: int = 1
+) -> Iterator[Table]:
+    """Rows for records, in batches of up to `DECODED`; ids count from `first_id`."""
     for batch in batches:
         for start in range(0, max(len(batch), 1), DECODED):
             records = batch.take(slice(start, start + DECODED))

@@ -6,24 +6,36 @@ columns that follow rules. All of it is computed from released facts and costs n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dpsynth.constraints import Repair, Rules
 from dpsynth.encoding import Encoding
+from dpsynth.errors import DataError
 from dpsynth.evidence import Evidence
 from dpsynth.model.units import Drawn, with_units
 from dpsynth.records import Records
 from dpsynth.table import Table
 
+Likely = Callable[[str], NDArray[np.float64]]
+
 
 @dataclass(frozen=True, eq=False)
 class Finishing:
-    """What turns the records of one sample into rows. `evidence`: what the rows were asked to be, if anything."""
+    """What turns the records of one sample into rows. `evidence`: what the rows were asked to be, if anything; `likely`:
+    how likely the model finds each cell of an attribute (without it all are alike); `fixed`: columns whose values, and
+    `placed`: columns whose cells no constraint may alter.
+    """
 
     encoding: Encoding
     evidence: Evidence | None = None
+    likely: Likely | None = None
+    fixed: frozenset[str] = frozenset()
+    placed: frozenset[str] = frozenset()
 
     def of_units(self, drawn: Drawn, rng: np.random.Generator) -> Table:
         """The rows of whole units: the unit's id stands in each of them, static columns have one value."""
@@ -35,11 +47,50 @@ class Finishing:
         rng: np.random.Generator,
         first_id: int = 1,
         unit: NDArray[np.int64] | None = None,
+        kept: Callable[[Table], Table] | None = None,
     ) -> Table:
-        """A row for each record, in its order; ids count from `first_id`. `unit`: each row's unit, as for `decode`."""
+        """A row for each record, in its order; ids count from `first_id`. `unit`: each row's unit, as for `decode`; `kept`
+        puts values in their place that are given. Raises DataError (D210) for rows that no constraint lets be."""
         table = self.encoding.decode(records, rng, first_id, unit)
         if self.evidence is not None:
             table = self.evidence.refined(table, records, rng)
         if unit is not None:
             table = with_units(table, unit)
+        if kept is not None:
+            table = kept(table)
+        if self._repair is not None:
+            table = self._repair.mended(table, lambda rows: self._again(records.take(rows), rng), rng)
+            require_kept(table, self._repair.rules)
         return table
+
+    def _again(self, records: Records, rng: np.random.Generator) -> Table:
+        """Other values in the same cells."""
+        table = self.encoding.decode(records, rng)
+        return table if self.evidence is None else self.evidence.refined(table, records, rng)
+
+    @cached_property
+    def _repair(self) -> Repair | None:
+        schema = self.encoding.schema
+        rules = Rules.of(schema)
+        if not rules:
+            return None
+        units = {*schema.unit.static, schema.unit.order} - {None} if schema.several_rows else set()
+        even = cache(lambda name: np.ones(self.encoding.domain[name]))
+        return Repair(
+            rules,
+            even if self.likely is None else cache(self.likely),
+            {} if self.evidence is None else self.evidence.allowed,
+            self.fixed | {str(name) for name in units},
+            self.placed,
+        )
+
+
+def require_kept(table: Table, rules: Rules | None = None) -> None:
+    """Raises DataError (D211) for synthetic rows that break a rule of their schema: the last look, at what is written."""
+    found = (Rules.of(table.schema) if rules is None else rules).broken(table)
+    for number, rows in found.items():
+        raise DataError(
+            "D211",
+            f"{len(rows)} synthetic rows break constraint {number} ({table.schema.constraints[number - 1].words})",
+            "the rows were altered, or this is a fault of ours: draw them again",
+        )

@@ -84,6 +84,11 @@ class Groups:
         """The same groups, all with the same share."""
         return Groups(self.columns, self.cells, np.full(len(self), 1.0 / len(self)))
 
+    def only(self, rows: Integers) -> Groups:
+        """The groups of which `rows` are wanted, with shares in proportion to them."""
+        kept = rows > 0
+        return Groups(self.columns, self.cells[kept], rows[kept] / rows.sum())
+
     def require_mass(self, model: Sampled, encoding: Encoding) -> None:
         """Raises UsageError (U234) for groups of which the model has next to no rows."""
         expected = model.marginal(self.columns)[tuple(self.cells.T)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,10 @@ class Partial:
             for low in range(0, len(records), DECODED):
                 some = records.take(slice(low, low + DECODED))
                 rows = slice(start + low, start + low + len(some))
-                yield self._kept(finishing.rows(some, rng, first_id), rows)
+                # given values take their place before constraints look at the row
+                yield self._kept(
+                    finishing.rows(some, rng, first_id, kept=partial(self._kept, rows=rows)), rows
+                )
                 first_id += len(some)
 
     def _records(self, model: Conditioned, start: int, end: int, rng: np.random.Generator) -> Records:
