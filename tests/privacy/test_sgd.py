@@ -98,7 +98,9 @@ def test_the_sum_over_parts_of_a_batch_is_the_sum_of_all() -> None:
     def piece(_: Records) -> list[sgd.Part]:
         rows = next(halves)
         dense, blocks, outer = parts
-        assert isinstance(dense, Dense) and isinstance(blocks, Indicators) and isinstance(outer, Outer)
+        assert isinstance(dense, Dense)
+        assert isinstance(blocks, Indicators)
+        assert isinstance(outer, Outer)
         return [
             Dense(dense.values[rows]),
             Indicators(blocks.cells[rows], blocks.sizes, blocks.values[rows]),
