@@ -37,7 +37,7 @@ class Axis:
 
     @classmethod
     def of(cls, name: str, encoding: Encoding) -> Axis:
-        """Raises SchemaError (S164) for a special value that is no whole number of steps."""
+        """Raises SchemaError (S165) for a special value that is no whole number of steps."""
         column = encoding.schema.modelled[name]
         if isinstance(column, CategoryColumn | BooleanColumn):
             nothing = np.zeros(0, dtype=np.int64)
@@ -47,7 +47,7 @@ class Axis:
         codes = special_values(column) * scale
         if not np.array_equal(codes, np.rint(codes)):
             raise SchemaError(
-                "S164",
+                "S165",
                 f"column '{name}' has a constraint and a special value with more decimals than itself",
                 "declare decimals: for the column",
             )
