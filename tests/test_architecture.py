@@ -19,7 +19,7 @@ LAYERS = [
     {"pipeline"},
     {"auditing", "guarantee", "unfinished", "releasing", "monitoring"},
     {"release", "evaluation", "consistency"},
-    {"synthesizer"},
+    {"synthesizer", "augmenting"},
     {"synthesis", "discovering", "constraining"},
     {"mechanisms", "gan"},
     {"model", "model_files"},

@@ -43,6 +43,7 @@ VERBS: tuple[Callable[..., Answer], ...] = (
     prepare.plan,
     produce.fit,
     drawing.sample,
+    drawing.augment,
     review.audit,
     dossier.release,
     dossier.verify,

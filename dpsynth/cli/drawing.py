@@ -1,9 +1,11 @@
-"""The verb that draws rows: sample, from a model or from a schema alone."""
+"""Verbs that draw rows: sample, from a model or from a schema alone, and augment, beside a real table."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +14,8 @@ import numpy as np
 import typer
 
 from dpsynth import synthesis
+from dpsynth.augmenting import LABEL, Augmented, require_internal
+from dpsynth.augmenting import NOTE as PRIVATE
 from dpsynth.cli.common import Answer, Screen
 from dpsynth.errors import UsageError
 from dpsynth.model import Drawable, FittedModel
@@ -33,7 +37,17 @@ Out = Annotated[
         show_default=False,
     ),
 ]
+FillMissing = Annotated[
+    bool, typer.Option("--fill-missing", help="With --complete: draw missing values too.")
+]
+MissingShare = Annotated[
+    float, typer.Option("--missing", help="With --schema: the share of values that are missing.")
+]
 Seed = Annotated[int | None, typer.Option("--seed", help="Same seed, same rows.", show_default=False)]
+
+
+def _argument(name: str, help: str) -> Any:
+    return typer.Argument(metavar=name, help=help, show_default=False)
 
 
 def _option(*names: str, help: str, **more: Any) -> Any:
@@ -70,16 +84,12 @@ def sample(
     complete: Annotated[
         Path | None, _option("--complete", help="Rows with some of the columns: kept; the others are drawn.")
     ] = None,
-    fill_missing: Annotated[
-        bool, typer.Option("--fill-missing", help="With --complete: draw missing values too.")
-    ] = False,
+    fill_missing: FillMissing = False,
     schema: Annotated[
         Path | None,
         _option("--schema", help="Instead of MODEL: rows that fit this project file, from no data at all."),
     ] = None,
-    missing: Annotated[
-        float, typer.Option("--missing", help="With --schema: the share of values that are missing.")
-    ] = MISSING,
+    missing: MissingShare = MISSING,
     seed: Seed = None,
 ) -> Answer:
     """Draw synthetic rows from a model, as many as you like. Costs nothing; the rows are not audited.
@@ -100,7 +110,54 @@ def sample(
     return _answer(source, out, drawn, where)
 
 
+def augment(
+    screen: Screen,
+    model: Annotated[Path, _argument("MODEL", "Folder of a fitted model.")],
+    data: Annotated[Path, _argument("DATA", "The real table, csv or parquet.")],
+    out: Annotated[
+        Path, _option("--out", "-o", metavar="FILE", help="csv or parquet file, for internal use.")
+    ],
+    balance: Annotated[list[str], _option("--balance", help="Shares in the whole, as for sample.")],
+    label: Annotated[
+        str, typer.Option("--label", help="Name of the column that says which rows are real.")
+    ] = LABEL,
+    seed: Seed = None,
+) -> Answer:
+    """Add synthetic rows of rare classes to a real table, each row labelled. The result is private: internal use only.
+
+    All real rows stay, and as few synthetic ones come as give the groups their shares. Costs nothing, because nothing
+    leaves: the file holds every private row, is readable by its owner alone, and is never part of a release.
+    """
+    if out.exists():
+        raise UsageError("U102", f"{out} exists already", "name a new file with -o")
+    require_internal(out)
+    found = Augmented.of(data, synthesis.load(model), read_balance(balance), label)
+    with private_files(), screen.progress() as progress:
+        total = len(found.real) + found.added
+        told: Callable[[int], None] = lambda done: progress("writing", done / total)  # noqa: E731
+        write_tables(found.tables(np.random.default_rng(seed)), out, found.schema, told, {"dpsynth": PRIVATE})
+    screen.say(f"{out} holds every row of the real table: keep it inside")
+    answer = {
+        "file": str(out),
+        "real": len(found.real),
+        "synthetic": found.added,
+        "label": label,
+        "note": PRIVATE,
+    }
+    return Answer(answer, f"{len(found.real)} real and {found.added} synthetic rows: {out} ({PRIVATE})")
+
+
 STDOUT = Path("-")
+
+
+@contextmanager
+def private_files() -> Iterator[None]:
+    """Files made inside can be read by their owner alone."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 @dataclass(frozen=True)
