@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from dpsynth.column_base import MAX_TEXT, AnyColumn, ModelledColumn, Origin, clean_text
 from dpsynth.declared import Fault, Finite, Text, Whole
-from dpsynth.discovery import FARTHEST, OTHER, WHOLE, Discover, DiscoverValues, check_values, noted
+from dpsynth.discovery import OTHER, WHOLE, Discover, DiscoverValues, check_values, farthest, noted
 from dpsynth.grid import (
     MAX_CELLS,
     MAX_STEP,
@@ -64,7 +64,7 @@ class IntegerColumn(ModelledColumn):
     @model_validator(mode="before")
     @classmethod
     def _make_room(cls, data: Any) -> Any:
-        return noted(data, {"min": -int(FARTHEST), "max": int(FARTHEST)})
+        return noted(data, farthest(data))
 
     @model_validator(mode="after")
     def _check(self) -> IntegerColumn:
@@ -107,7 +107,7 @@ class NumberColumn(ModelledColumn):
     @model_validator(mode="before")
     @classmethod
     def _make_room(cls, data: Any) -> Any:
-        return noted(data, {"min": -FARTHEST, "max": FARTHEST})
+        return noted(data, farthest(data))
 
     @model_validator(mode="after")
     def _check(self) -> NumberColumn:

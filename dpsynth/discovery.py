@@ -24,8 +24,9 @@ OTHER = "(other)"
 VALUES, BOUNDS = "discovered values", "discovered bounds"
 """Purposes of the charges; what was learnt names its own."""
 WHOLE = r"0|-?[1-9]\d{0,14}"
-FARTHEST = 1e12
-"""Where the search for bounds ends unless min and max say otherwise: of whole numbers and of numbers."""
+FARTHEST = 12
+"""Digits before the point where the search for bounds ends unless min and max say otherwise."""
+MOST_DIGITS = 14
 STEPS = (1, 2, 5)
 """Bounds are these times powers of ten."""
 
@@ -44,6 +45,17 @@ def noted(data: Any, room: Mapping[str, Any]) -> Any:
     if isinstance(data, dict) and data.get("discover") is not None:
         return {"origin": "dp", **room, **data}
     return data
+
+
+def farthest(data: Any) -> dict[str, int]:
+    """min and max of a number whose bounds are to be discovered: as far as decimals leave digits for."""
+    decimals = data.get("decimals") if isinstance(data, dict) else None
+    digits = (
+        min(FARTHEST, MOST_DIGITS - decimals)
+        if isinstance(decimals, int) and 0 <= decimals <= 12
+        else FARTHEST
+    )
+    return {"min": -(10**digits), "max": 10**digits}
 
 
 def check_origin(origin: str, asked: bool, learnt: str | None) -> None:
