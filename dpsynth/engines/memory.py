@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -16,13 +14,12 @@ from numpy.typing import NDArray
 from dpsynth.counting import count
 from dpsynth.domain import Clique, Domain
 from dpsynth.engines.base import Counts, Drawn
+from dpsynth.engines.coins import check_split, rank, row_coins, unit_coin
 from dpsynth.engines.raw import RawColumn
 from dpsynth.entropy import Stream
 from dpsynth.measurement import Merges
 from dpsynth.records import Records
 
-RUN_KEY_BYTES = 32
-_COIN_BITS = 53
 PART = 1 << 13
 """Units whose coins are thrown at once."""
 
@@ -51,14 +48,11 @@ def bound_and_split(
     held out when its own keyed coin falls below `holdout` (in [0, 1)). Both bits are secret: `run_key` is 32
     bytes from the operating system, new for each run.
     """
-    if len(run_key) != RUN_KEY_BYTES:
-        raise ValueError(f"the run key has {RUN_KEY_BYTES} bytes")
-    if not 0 <= holdout < 1:
-        raise ValueError("the hold-out probability lies in [0, 1)")
+    check_split(run_key, holdout)
     if units is None:
         if rows_per_unit != 1:
             raise ValueError("without a unit column every row is a unit: rows_per_unit is 1")
-        held = _row_coins(len(records), run_key) < holdout
+        held = row_coins(0, len(records), run_key) < holdout
         rows = np.arange(len(records), dtype=np.int64)
     else:
         held_of, rows = _bound(records, units, rows_per_unit, run_key, holdout)
@@ -76,29 +70,15 @@ def _bound(
     held = np.empty(len(records), dtype=np.bool_)
     rows_of: dict[bytes, list[tuple[bytes, int]]] = {}
     for row, unit in enumerate(units):
-        framed = run_key + len(unit).to_bytes(4, "big") + unit
-        rank = hashlib.sha256(framed + matrix[row].tobytes()).digest()
-        rows_of.setdefault(unit, []).append((rank, row))
+        rows_of.setdefault(unit, []).append((rank(unit, matrix[row].tobytes(), run_key), row))
     kept: list[int] = []
     for unit, ranked in rows_of.items():
-        coin = _unit_coin(unit, run_key) < holdout
+        coin = unit_coin(unit, run_key) < holdout
         ranked.sort()
         kept.extend(row for _, row in ranked[:rows_per_unit])
         for _, row in ranked:
             held[row] = coin
     return held, np.sort(np.array(kept, dtype=np.int64))
-
-
-def _unit_coin(unit: bytes, run_key: bytes) -> float:
-    """Uniform in [0, 1) for whoever lacks the key."""
-    digest = hmac.digest(run_key, b"hold-out" + unit, "sha256")
-    return int.from_bytes(digest[:8], "big") / 2**64
-
-
-def _row_coins(rows: int, run_key: bytes) -> NDArray[np.float64]:
-    """Independent uniforms in [0, 1), one for each row, from a keyed stream."""
-    words = hashlib.shake_256(run_key + b"hold-out rows").digest(8 * rows)
-    return (np.frombuffer(words, dtype="<u8") >> np.uint64(64 - _COIN_BITS)) / 2.0**_COIN_BITS
 
 
 @dataclass(frozen=True, eq=False)

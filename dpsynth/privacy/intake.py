@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpsynth.domain import Domain
-from dpsynth.engines.memory import RUN_KEY_BYTES, MemoryEngine, bound_and_split
+from dpsynth.engines.coins import RUN_KEY_BYTES
+from dpsynth.engines.memory import MemoryEngine, bound_and_split
 from dpsynth.engines.raw import RawColumn
 from dpsynth.entropy import Stream, system
 from dpsynth.privacy.curator import Curator

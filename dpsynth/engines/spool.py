@@ -1,0 +1,102 @@
+"""Encoded records on disk: written once while the source streams by, read in chunks as often as marginals are asked for.
+
+One file per attribute, of its smallest integer type. The files have no name (they are unlinked as soon as they are open),
+so that a killed process leaves no private bytes behind, and nobody else can open them.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpsynth.domain import Domain
+from dpsynth.errors import CapacityError, is_full
+from dpsynth.records import Records, code_dtype
+
+CHUNK = 1 << 19
+"""Records that are read and counted at once."""
+
+
+class Column:
+    """A file of numbers of one type, without a name. `folder`: where it lies (the system's temporary folder)."""
+
+    def __init__(self, kind: Any, folder: Path | None = None) -> None:
+        self.kind = np.dtype(kind)
+        self.rows = 0
+        try:
+            self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder, prefix="dpsynth-", buffering=0)
+        except OSError as error:
+            raise _no_room(error) from None
+
+    def append(self, values: NDArray[Any]) -> None:
+        """CapacityError C170 when the disk is full."""
+        data = memoryview(np.ascontiguousarray(values, dtype=self.kind)).cast("B")
+        try:
+            while data:
+                data = data[self._file.write(data) :]
+        except OSError as error:
+            raise _no_room(error) from None
+        self.rows += len(values)
+
+    def read(self, first: int, rows: int) -> NDArray[Any]:
+        """The numbers from `first` on, at most `rows`, shape (rows,). Private memory, not a map of the file: what is read
+        is let go of again."""
+        found = np.empty(max(0, min(rows, self.rows - first)), dtype=self.kind)
+        if not len(found):
+            return found
+        self._file.seek(first * self.kind.itemsize)
+        left = memoryview(found).cast("B")
+        while left:
+            read = self._file.readinto(left)  # type: ignore[attr-defined]
+            if not read:
+                raise OSError("a spooled column is shorter than was written")
+            left = left[read:]
+        return found
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __reduce__(self) -> str:
+        raise TypeError("spooled columns are private: they cannot be pickled or copied")
+
+
+class Spool:
+    """Records of one domain, column by column."""
+
+    def __init__(self, domain: Domain, folder: Path | None = None) -> None:
+        self.domain = domain
+        self._columns = tuple(Column(code_dtype(size), folder) for size in domain.sizes)
+
+    def append(self, records: Records) -> None:
+        """ValueError for records of another domain; CapacityError C170 when the disk is full."""
+        if records.domain != self.domain:
+            raise ValueError("the records are of another domain")
+        for column, codes in zip(self._columns, records.columns, strict=True):
+            column.append(codes)
+
+    def __len__(self) -> int:
+        return self._columns[0].rows if self._columns else 0
+
+    def chunks(self, attributes: Sequence[str], rows: int = CHUNK) -> Iterator[Records]:
+        """All records, at most `rows` at a time, with these attributes only."""
+        for first in range(0, len(self), rows):
+            yield self.part(attributes, first, rows)
+
+    def part(self, attributes: Sequence[str], first: int, rows: int) -> Records:
+        """Records `first`, `first` + 1, ..., at most `rows`."""
+        found = tuple(self._columns[self.domain.index(a)].read(first, rows) for a in attributes)
+        return Records(self.domain.project(attributes), found)
+
+
+def _no_room(error: OSError) -> CapacityError:
+    why = "the disk is full" if is_full(error) else error.strerror or "it cannot be written to"
+    return CapacityError(
+        "C170",
+        f"no room for the encoded rows in {tempfile.gettempdir()} ({why})",
+        "free some space, or set TMPDIR to a folder on a larger disk; nothing was spent",
+    )
