@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 from example import PROJECT, SECRET, small_table
+from hypothesis import settings
 
 __all__ = ["PROJECT", "SECRET", "small_table"]
+
+settings.register_profile("no clock", deadline=None)  # the first example may wait for a compiler
+settings.load_profile("no clock")
 
 
 @pytest.fixture
