@@ -43,7 +43,7 @@ real = set(members[modelled].itertuples(index=False, name=None))
 shares = [
     np.mean([row in real for row in t[modelled].itertuples(index=False, name=None)]) for t in tables.values()
 ]
-pd.DataFrame({"vendor": tables, "exact copies": [f"{share:.0%}" for share in shares]}).style.hide(
+pd.DataFrame({"vendor": tables.keys(), "exact copies": [f"{share:.0%}" for share in shares]}).style.hide(
     axis="index"
 )
 

@@ -17,31 +17,20 @@ from helpers import Picture, bundled, lines
 
 from dpsynth import Budget, BudgetError, Ledger, fit, plan
 from dpsynth.release.pages.svg_public import gauge
+from dpsynth.synthesis import unit_of
 
 rows, schema = bundled(people=2500)
 promise = Budget(epsilon=3.0, delta=1e-8)
-ledger = Ledger.open("claims.ledger", dataset="claims-2026", promise=promise)
+ledger = Ledger.open("claims.ledger", dataset="claims-2026", promise=promise, unit=unit_of(schema))
 
 # %% [markdown]
 # `Ledger.open` made a file. The promise in it (epsilon 3 for ever, delta 1e-8) was written once and can never be raised. The
 # ledger belongs to *people*, not to a file: every table about the same people goes to the same ledger.
 #
-# By default a ledger protects one row; here all rows of a person belong together, as the schema says. A ledger that protects
-# less than the schema is refused, so it has to be opened for persons:
+# `unit` says whom it protects: all rows of a person together, as the schema declares. Without it a ledger protects single
+# rows, and a schema about persons is refused later.
 
 # %%
-try:
-    plan(schema, method="tree", epsilon=1.0, ledger=ledger)
-except BudgetError as refused:
-    print(refused.code, refused)
-
-# %%
-ledger = Ledger.open(
-    "people.ledger",
-    dataset="claims-2026",
-    promise=promise,
-    unit=plan(schema, method="tree", epsilon=1.0, delta=1e-8).unit,
-)
 ledger.remaining().words
 
 # %% [markdown]

@@ -39,7 +39,7 @@ synthetic = {e: model.sample(len(train), rng) for e, model in models.items()}
 
 # %%
 allowed = {
-    fpr: [(e, model.receipt.attacker[i].largest_true_positive_rate) for e, model in models.items()]
+    fpr: [(e, model.receipt.attacker[i].true_positive_rate) for e, model in models.items()]
     for i, fpr in ((1, 0.01), (2, 0.1))
 }
 lines(
@@ -61,8 +61,8 @@ lines(
 # %%
 pd.DataFrame(
     [
-        {"epsilon": e, "50 % sure becomes at most": f"{m.receipt.attacker[1].posteriors[0.5]:.1%}",
-         "1 % sure becomes at most": f"{m.receipt.attacker[1].posteriors[0.01]:.1%}"}
+        {"epsilon": e, "50 % sure becomes at most": f"{m.receipt.attacker[1].posteriors[0][1]:.1%}",
+         "1 % sure becomes at most": f"{m.receipt.attacker[1].posteriors[1][1]:.1%}"}
         for e, m in models.items()
     ]
 ).style.hide(axis="index")  # fmt: skip

@@ -115,9 +115,15 @@ def _recoded(rows: pd.DataFrame, schema: Schema) -> pd.DataFrame:
         else:
             width = int(column.max - column.min)
             given = pd.to_numeric(rows[name]).clip(column.min, column.max)
-            step = (given - column.min + width * (number % 3 + 1) // 4) % (width + 1) + column.min
-            moved[name] = step.map(lambda value: "" if pd.isna(value) else f"{min(value, column.max):.10g}")
+            step = ((given - column.min + width * (number % 3 + 1) // 4) % (width + 1) + column.min).clip(
+                upper=column.max
+            )
+            moved[name] = step.map(_written)
     return moved
+
+
+def _written(value: float) -> str:
+    return "" if pd.isna(value) else f"{value:.10g}"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,86 @@
+"""What the site adds to the pages in docs/: pages written from the code, the notebooks run, the papers of the repository.
+
+A hook of mkdocs. It also keeps the promise that nothing is fetched: a built page that loads from a host stops the build.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+
+from docs.tools import command_line, notebook_pages, project_page  # noqa: E402
+
+PAPERS = {
+    "privacy_budget.md": "privacy_budget.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
+    "CHANGELOG.md": "changelog.md",
+    "benchmarks/generators.md": "reference/generators.md",
+    "benchmarks/attacks.md": "reference/benchmarks.md",
+}
+"""Markdown files of the repository that are pages of the site too."""
+_LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((?!https?:|#|mailto:)([^)#\s]+)(#[^)]*)?\)")
+_LOADED = re.compile(
+    r"<(?:script|img|iframe|source|video|audio|embed|object)\b[^>]*\b(?:src|data)=[\"']?(?:https?:)?//"
+    r"|<link\b(?=[^>]*\brel=[\"']?(?:stylesheet|preload|preconnect|dns-prefetch|icon))[^>]*\bhref=[\"']?(?:https?:)?//"
+    r"|@import\s+(?:url\()?[\"']?(?:https?:)?//"
+)
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Adds the pages that no file in docs/ holds."""
+    for name, content in pages():
+        files.append(File.generated(config, name, content=content))
+    return files
+
+
+def pages() -> Iterator[tuple[str, str]]:
+    """(name on the site, content) of everything that is written at build time."""
+    yield "reference/command-line.md", command_line.page()
+    yield "reference/project-file.md", project_page.page()
+    yield "reference/policy-file.md", project_page.policy_page()
+    for source, name in PAPERS.items():
+        yield name, relinked((ROOT / source).read_text(encoding="utf-8"), source, name)
+    for path in notebook_pages.notebooks():
+        outputs = notebook_pages.run(path)
+        yield f"tutorials/{path.stem}.md", notebook_pages.as_page(path, outputs)
+        yield f"tutorials/{path.stem}.ipynb", notebook_pages.as_ipynb(path, outputs)
+
+
+def relinked(text: str, source: str, name: str) -> str:
+    """A paper's links from its new place: to pages of the site where there is one, else the path as code."""
+
+    def replaced(found: re.Match[str]) -> str:
+        words, target, anchor = found[1], found[2], found[3] or ""
+        place = os.path.normpath(os.path.join(os.path.dirname(source), target))
+        inside = PAPERS.get(place) or (place.removeprefix("docs/") if place.startswith("docs/") else None)
+        if inside is None:
+            return f"{words} (`{place}`)" if place not in words else words
+        return f"[{words}]({os.path.relpath(inside, os.path.dirname(name) or '.')}{anchor})"
+
+    return _LINK.sub(replaced, text)
+
+
+def on_post_build(config: MkDocsConfig, **_: Any) -> None:
+    """The search index as a script, so that search works from files; then the check that nothing is fetched."""
+    site = Path(config.site_dir)
+    index = site / "search" / "search_index.json"
+    (site / "search" / "search_index.js").write_text(
+        f"var __index = {index.read_text(encoding='utf-8')}", encoding="utf-8"
+    )
+    for page in [*site.rglob("*.html"), *site.rglob("*.css")]:
+        found = _LOADED.search(page.read_text(encoding="utf-8"))
+        if found:
+            raise PluginError(f"{page.relative_to(site)} would load from another host: {found[0][:120]}")
