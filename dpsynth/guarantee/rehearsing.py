@@ -24,6 +24,10 @@ from dpsynth.synthesis import Plan, fit_reserved
 from dpsynth.table import read_table
 
 
+class NotAsPlanned(Exception):
+    """A fit did not make the charges that were planned."""
+
+
 @contextmanager
 def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
     """``owner.name`` is `value` inside the block."""
@@ -55,7 +59,7 @@ def rehearse(
     run = Rehearsal(preview.charges, preview.unit, diary or Diary(), receipt)
     found = fit_reserved(read_table(frame, schema), preview, run, holdout=holdout)
     if run.outstanding:
-        raise ValueError("the method did not make all of its planned charges")
+        raise NotAsPlanned(f"{len(run.outstanding)} planned charges were not made")
     return found
 
 

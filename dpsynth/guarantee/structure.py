@@ -10,15 +10,13 @@
 
 from __future__ import annotations
 
-import gc
 import random
-import types
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from attacks.guarantee.aliasing import reachable
 from dpsynth.budget import Budget
 from dpsynth.guarantee.findings import Fault, Findings
 from dpsynth.guarantee.rehearsing import doors, receipt_of, rehearse, replaced
@@ -128,24 +126,6 @@ def _holds_mark(thing: Any) -> bool:
     if isinstance(thing, np.ndarray):
         return thing.dtype.kind == "f" and bool(np.any(thing == MARKED))
     return isinstance(thing, float) and thing == MARKED
-
-
-def reachable(root: object, most: int = 200_000) -> Iterator[object]:
-    """All objects that the garbage collector sees from here, but for modules, types and what only code refers to."""
-    seen: set[int] = set()
-    stack: list[object] = [root]
-    while stack and len(seen) < most:
-        thing = stack.pop()
-        if id(thing) in seen or isinstance(thing, types.ModuleType | type | types.CodeType):
-            continue
-        seen.add(id(thing))
-        yield thing
-        if isinstance(thing, types.FunctionType):
-            stack += list(thing.__closure__ or ())
-        elif isinstance(thing, types.BuiltinFunctionType):
-            continue
-        else:
-            stack += gc.get_referents(thing)
 
 
 def free_sampling(model: FittedModel, kept: Intake, method: str) -> list[Fault]:

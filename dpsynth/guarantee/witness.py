@@ -8,8 +8,8 @@ exact answers' difference is what one unit moves, given the same history: what t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,43 +21,72 @@ from dpsynth.measurement import Measurement, Merges
 from dpsynth.privacy.curator import Curator
 from dpsynth.privacy.events import BoundedRange, DiscreteGaussian, Event, flatten
 from dpsynth.privacy.rehearsal import Diary
+from dpsynth.privacy.sgd import Gradient, SgdPlan
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Released = TypeVar("Released")
+
+LOOKS = 4
+"""Times that a training's sums are compared with the neighbours'."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One noisy vector of an answer: a marginal, or all errors together.
+
+    `residuals` (cells,): the noise that came. `sigma`: the scale that was stated. `moved` (neighbours,): L2 norm of the
+    exact answer's movement, in rows; `rows_moved` the same in L1.
+    """
+
+    name: str
+    residuals: Integers
+    sigma: float
+    moved: Floats
+    rows_moved: Floats
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
     """One answer of the curator, as it was charged and as it was measured.
 
-    `residuals` and `sigmas` (cells,): noise that came, scale that was stated. `moved` (neighbours,): sum of the squared
-    movements over the squared stated scales. `rows_moved` (neighbours,): the largest movement of one marginal or score,
-    in rows (L1). `choice` (neighbours,): how far the log-odds of a choice spread, by the charged epsilon. `known`: False for
-    a question that the witness cannot repeat.
+    `choice` (neighbours,): how far the log-odds of a choice spread, by the charged epsilon; `score_moved` (neighbours,): the
+    largest movement of a score, in rows. `clips` (neighbours,): the largest movement of an exact gradient sum over
+    everybody, in clips, filled in while the sums are drawn. `known`: False for a question that the witness cannot repeat.
     """
 
     question: str
     purpose: str
     events: tuple[Event, ...]
     charged_first: bool
-    residuals: Integers
-    sigmas: Floats
-    moved: Floats
-    rows_moved: Floats
+    parts: tuple[Part, ...]
     choice: Floats
+    score_moved: Floats
+    clips: Floats
     known: bool = True
+
+    @property
+    def moved_over_stated(self) -> Floats:
+        """Sum of the squared movements over the squared stated scales, shape (neighbours,)."""
+        nothing = np.zeros_like(self.choice)
+        return np.asarray(sum(((part.moved / part.sigma) ** 2 for part in self.parts), start=nothing))
+
+    @property
+    def rows_moved(self) -> Floats:
+        """The largest L1 movement of one vector or score, shape (neighbours,)."""
+        found: Floats = self.score_moved
+        for part in self.parts:
+            found = np.maximum(found, part.rows_moved)
+        return found
 
 
 @dataclass(frozen=True, eq=False)
 class _Moved:
     """What a question's exact answers did over the neighbours."""
 
-    residuals: Integers
-    sigmas: Floats
-    moved: Floats
-    rows: Floats
+    parts: tuple[Part, ...]
     choice: Floats
+    score: Floats
 
 
 class Witness:
@@ -98,10 +127,8 @@ class Witness:
 
     def measure(self, cliques: Any, cost: Any, purpose: str, weights: Any = None) -> list[Measurement]:
         def see(found: list[Measurement], events: Sequence[Event]) -> _Moved:
-            exact, *others = (
-                door.measure(cliques, cost, purpose, weights) for door in (self._exact, *self._neighbours)
-            )
-            return _counts_moved(found, exact, others)
+            exact, *others = (door.measure(cliques, cost, purpose, weights) for door in self._doors)
+            return self._counts(found, exact, others)
 
         return self._asked(
             "measure", purpose, lambda: self._curator.measure(cliques, cost, purpose, weights), see
@@ -109,7 +136,7 @@ class Witness:
 
     def select(self, estimates: Any, cost: Any, purpose: str, penalties: Any = None) -> Clique:
         def see(found: Clique, events: Sequence[Event]) -> _Moved:
-            return self._choice_moved(estimates, None, events)
+            return self._choice(estimates, None, events)
 
         return self._asked(
             "select", purpose, lambda: self._curator.select(estimates, cost, purpose, penalties), see
@@ -119,11 +146,10 @@ class Witness:
         self, estimates: Any, spent: Any, purpose: str, penalties: Any = None, weights: Any = None
     ) -> Measurement:
         def see(found: Measurement, events: Sequence[Event]) -> _Moved:
-            choice = self._choice_moved(estimates, weights, events)
-            exact, *others = (_exact_counts(door, found.clique) for door in (self._exact, *self._neighbours))
-            counts = _counts_moved([found], [exact], [[other] for other in others])
-            rows = np.maximum(counts.rows, choice.rows)
-            return _Moved(counts.residuals, counts.sigmas, counts.moved, rows, choice.choice)
+            choice = self._choice(estimates, weights, events)
+            exact, *others = (_exact_counts(door, found.clique) for door in self._doors)
+            counts = self._counts([found], [exact], [[other] for other in others])
+            return _Moved(counts.parts, choice.choice, choice.score)
 
         return self._asked(
             "choose_and_measure",
@@ -134,37 +160,48 @@ class Witness:
 
     def errors(self, estimates: Any, cost: Any, purpose: str) -> dict[Clique, float]:
         def see(found: Mapping[Clique, float], events: Sequence[Event]) -> _Moved:
-            exact, *others = (
-                door.errors(estimates, cost, purpose) for door in (self._exact, *self._neighbours)
-            )
+            exact, *others = (_vector(door.errors(estimates, cost, purpose)) for door in self._doors)
             sigma = max(
                 (e.sigma for e in flatten(events) if isinstance(e, DiscreteGaussian)), default=math.nan
             )
-            stated = np.full(len(found), sigma)
-            moves = [_vector(other) - _vector(exact) for other in others]
-            return _Moved(
-                (_vector(found) - _vector(exact)).astype(np.int64),
-                stated,
-                np.array([float(((move / sigma) ** 2).sum()) for move in moves]),
-                np.array([float(np.abs(move).max()) for move in moves]),
-                np.zeros(len(moves)),
-            )
+            moves = [other - exact for other in others]
+            residuals = (_vector(found) - exact).astype(np.int64)
+            part = Part("errors", residuals, sigma, _norms(moves), np.zeros(len(moves)))
+            each = np.array([float(np.abs(move).max()) for move in moves])
+            return _Moved((part,), np.zeros(len(moves)), each)
 
         return self._asked("errors", purpose, lambda: self._curator.errors(estimates, cost, purpose), see)
 
     def unit_sizes(self, cost: Any, purpose: str) -> Any:
         def see(found: Any, events: Sequence[Event]) -> _Moved:
-            exact, *others = (door.unit_sizes(cost, purpose) for door in (self._exact, *self._neighbours))
-            moves = [other.counts - exact.counts for other in others]
-            return _Moved(
-                np.asarray(found.counts - exact.counts).ravel(),
-                np.full(exact.counts.size, found.sigma),
-                np.array([float((move.astype(float) ** 2).sum()) / found.sigma**2 for move in moves]),
-                np.array([float(np.abs(move).sum()) for move in moves]),
-                np.zeros(len(moves)),
-            )
+            exact, *others = (door.unit_sizes(cost, purpose).counts for door in self._doors)
+            moves = [other - exact for other in others]
+            part = Part("sizes", found.counts - exact, found.sigma, _norms(moves), _sums(moves))
+            return _Moved((part,), np.zeros(len(moves)), np.zeros(len(moves)))
 
         return self._asked("unit_sizes", purpose, lambda: self._curator.unit_sizes(cost, purpose), see)
+
+    def noisy_gradients(self, plan: SgdPlan, gradient: Gradient, purpose: str) -> Iterator[Floats]:
+        """Now and then, as training goes on, the exact sum over everybody is compared with the neighbours'."""
+
+        def see(found: Iterator[Floats], events: Sequence[Event]) -> _Moved:
+            nothing = np.zeros(len(self._neighbours))
+            return _Moved((), nothing, nothing)
+
+        sums = self._asked(
+            "noisy_gradients", purpose, lambda: self._curator.noisy_gradients(plan, gradient, purpose), see
+        )
+        return self._looking(sums, replace(plan, steps=1), gradient, plan.steps, self.answers[-1].clips)
+
+    def _looking(
+        self, sums: Iterator[Floats], once: SgdPlan, gradient: Gradient, steps: int, clips: Floats
+    ) -> Iterator[Floats]:
+        for step, found in enumerate(sums):
+            if step % max(1, steps // LOOKS) == 0:
+                exact, *others = (next(door.noisy_gradients(once, gradient, "exact")) for door in self._doors)
+                moved = [float(np.linalg.norm(other - exact)) / once.clip for other in others]
+                clips[:] = np.maximum(clips, moved)
+            yield found
 
     def __getattr__(self, name: str) -> Any:
         """Anything else that a curator has: passed on, and written down as a question that nobody repeated."""
@@ -173,8 +210,8 @@ class Witness:
             return found
 
         def passed(*arguments: Any, **named: Any) -> Any:
-            none = np.zeros(0)
-            nothing = _Moved(np.zeros(0, np.int64), none, none, none, none)
+            none = np.zeros(len(self._neighbours))
+            nothing = _Moved((), none, none)
             return self._asked(
                 name, name, lambda: found(*arguments, **named), lambda *_: nothing, known=False
             )
@@ -201,17 +238,21 @@ class Witness:
                 purpose,
                 tuple(events),
                 kinds[:1] == ["charge"] and kinds.count("charge") == 1,
-                saw.residuals,
-                saw.sigmas,
-                saw.moved,
-                saw.rows,
+                saw.parts,
                 saw.choice,
+                saw.score,
+                np.zeros(len(self._neighbours)),
                 known,
             )
         )
         return found
 
-    def _choice_moved(
+    @property
+    def _doors(self) -> tuple[Curator, ...]:
+        """Without noise: the table's own, then the neighbours'."""
+        return (self._exact, *self._neighbours)
+
+    def _choice(
         self,
         estimates: Mapping[Clique, Floats],
         weights: Mapping[Clique, int] | None,
@@ -222,18 +263,28 @@ class Witness:
         weight = np.array([1 if weights is None else weights[c] for c in estimates], dtype=np.int64)
         exact, *others = (
             weight * np.array([_distance(_exact_counts(door, c).values, e) for c, e in estimates.items()])
-            for door in (self._exact, *self._neighbours)
+            for door in self._doors
         )
         most = self.rows_per_unit * int(weight.max())
         moves = [other - exact for other in others]
         spread = [float(move.max() - move.min()) * epsilon / (2 * most) for move in moves]
-        return _Moved(
-            np.zeros(0, np.int64),
-            np.zeros(0),
-            np.zeros(len(moves)),
-            np.array([float((np.abs(move) / weight).max()) for move in moves]),
-            np.array(spread),
-        )
+        score = [float((np.abs(move) / weight).max()) for move in moves]
+        return _Moved((), np.array(spread), np.array(score))
+
+    def _counts(
+        self,
+        found: Sequence[Measurement],
+        exact: Sequence[Measurement],
+        others: Sequence[Sequence[Measurement]],
+    ) -> _Moved:
+        parts = []
+        for i, (noisy, true) in enumerate(zip(found, exact, strict=True)):
+            moves = [(other[i].values - true.values).ravel() for other in others]
+            residuals = (noisy.values - true.values).ravel()
+            name = ", ".join(noisy.clique)
+            parts.append(Part(name, residuals, noisy.sigma, _norms(moves), _sums(moves)))
+        nothing = np.zeros(len(others))
+        return _Moved(tuple(parts), nothing, nothing)
 
 
 def _exact_counts(door: Curator, clique: Clique) -> Measurement:
@@ -248,21 +299,9 @@ def _vector(errors: Mapping[Clique, float]) -> Floats:
     return np.array(list(errors.values()), dtype=np.float64)
 
 
-def _counts_moved(
-    found: Sequence[Measurement], exact: Sequence[Measurement], others: Sequence[Sequence[Measurement]]
-) -> _Moved:
-    residuals = [(m.values - e.values).ravel() for m, e in zip(found, exact, strict=True)]
-    moves = [[(o.values - e.values).ravel() for o, e in zip(other, exact, strict=True)] for other in others]
-    sigmas = [m.sigma for m in found]
-    return _Moved(
-        np.concatenate(residuals),
-        np.repeat(sigmas, [len(r) for r in residuals]),
-        np.array(
-            [
-                sum(float((d.astype(float) ** 2).sum()) / s**2 for d, s in zip(move, sigmas, strict=True))
-                for move in moves
-            ]
-        ),
-        np.array([float(max(np.abs(d).sum() for d in move)) for move in moves]),
-        np.zeros(len(moves)),
-    )
+def _norms(moves: Sequence[NDArray[Any]]) -> Floats:
+    return np.array([math.sqrt(float((move.astype(float) ** 2).sum())) for move in moves])
+
+
+def _sums(moves: Sequence[NDArray[Any]]) -> Floats:
+    return np.array([float(np.abs(move).sum()) for move in moves])
