@@ -81,31 +81,40 @@ def judged(clauses: Sequence[Clause], clique: Clique, axes: Mapping[str, Axis]) 
     pieces = {
         name: Pieces.of(axes[name], [c.within[name] for c in clauses if name in c.within]) for name in clique
     }
-    shape = tuple(len(pieces[name].cell) for name in clique)
-    if np.prod(shape, dtype=np.float64) > MOST_PIECES:
+    found = marked(clauses, clique, pieces)
+    if found is None:
         return None
-    always, sometimes = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
-    for clause in clauses:
-        inside = np.ix_(
-            *(
-                np.flatnonzero(pieces[n].meeting(clause.within[n])) if n in clause.within else np.arange(size)
-                for n, size in zip(clique, shape, strict=True)
-            )
-        )
-        surely = np.ones(tuple(len(part.ravel()) for part in inside), dtype=bool)
-        perhaps = surely.copy()
-        for linear in clause.linear:
-            one, other = _range(linear, clique, pieces, [part.ravel() for part in inside])
-            surely &= one
-            perhaps &= other
-        always[inside] |= surely
-        sometimes[inside] |= perhaps
-    impossible, doubtful = always, sometimes
+    impossible, doubtful = found
     for axis, name in enumerate(clique):
         begins = np.flatnonzero(np.diff(pieces[name].cell, prepend=-1))
         impossible = np.logical_and.reduceat(impossible, begins, axis=axis)
         doubtful = np.logical_or.reduceat(doubtful, begins, axis=axis)
     return Verdict(clique, impossible, doubtful)
+
+
+def marked(
+    clauses: Sequence[Clause], clique: Clique, pieces: Mapping[str, Pieces]
+) -> tuple[Mask, Mask] | None:
+    """(always, sometimes): combinations of pieces that the clauses forbid whatever the values in them, and those that they
+    may forbid; None when there are too many. The pieces are cut where the clauses' questions change their answers."""
+    shape = tuple(len(pieces[name].cell) for name in clique)
+    if np.prod(shape, dtype=np.float64) > MOST_PIECES:
+        return None
+    always, sometimes = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+    for clause in clauses:
+        chosen = [
+            np.flatnonzero(pieces[n].meeting(clause.within[n])) if n in clause.within else np.arange(size)
+            for n, size in zip(clique, shape, strict=True)
+        ]
+        surely = np.ones(tuple(map(len, chosen)), dtype=bool)
+        perhaps = surely.copy()
+        for linear in clause.linear:
+            one, other = _range(linear, clique, pieces, chosen)
+            surely &= one
+            perhaps &= other
+        always[np.ix_(*chosen)] |= surely
+        sometimes[np.ix_(*chosen)] |= perhaps
+    return always, sometimes
 
 
 def _range(
