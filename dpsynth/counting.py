@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,12 @@ def count(records: Records, clique: Clique) -> Counts:
     out = np.zeros(records.domain.size(clique), dtype=np.int64)
     _add(records, clique, np.int64(1), out)
     return out.reshape(records.domain.shape(clique))
+
+
+def tally(records: Records, tables: Mapping[Clique, Counts]) -> None:
+    """Add the records to flat tables of counts, each of shape ``(domain.size(clique),)``."""
+    for clique, out in tables.items():
+        _add(records, clique, np.int64(1), out)
 
 
 def weigh(records: Records, cliques: Iterable[Clique], weight: float) -> dict[Clique, NDArray[np.float64]]:

@@ -29,15 +29,15 @@ class Column:
         self.kind = np.dtype(kind)
         self.rows = 0
         try:
-            self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder, prefix="dpsynth-", buffering=0)
+            self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
         except OSError as error:
             raise _no_room(error) from None
 
     def append(self, values: NDArray[Any]) -> None:
         """CapacityError C170 when the disk is full."""
-        data = memoryview(np.ascontiguousarray(values, dtype=self.kind)).cast("B")
+        data = np.ascontiguousarray(values, dtype=self.kind).view(np.uint8).data
         try:
-            while data:
+            while len(data):
                 data = data[self._file.write(data) :]
         except OSError as error:
             raise _no_room(error) from None
@@ -50,8 +50,8 @@ class Column:
         if not len(found):
             return found
         self._file.seek(first * self.kind.itemsize)
-        left = memoryview(found).cast("B")
-        while left:
+        left = found.view(np.uint8).data
+        while len(left):
             read = self._file.readinto(left)  # type: ignore[attr-defined]
             if not read:
                 raise OSError("a spooled column is shorter than was written")

@@ -1,0 +1,148 @@
+"""A stream of encoded rows -> bounded training records on disk: the same units, rows and hold-out as in memory.
+
+Where a row is a unit, its coin is thrown as it comes by. Where units have rows all over the stream, training rows go to
+one of `BUCKETS` files by a keyed hash of their unit, so that a unit's rows meet; then one bucket after the other is
+brought into memory, sorted by unit and rank, cut to the bound and written to its place. Memory holds a batch, or a bucket.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpsynth.domain import Domain
+from dpsynth.engines.coins import check_split, rank, row_coins, unit_coin
+from dpsynth.engines.spool import Column, Spool
+from dpsynth.engines.spooled import SpoolEngine
+from dpsynth.records import Records, code_dtype
+
+BUCKETS = 64
+_KEYS = ["unit 0", "unit 1", "rank 0", "rank 1"]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Consecutive rows of a source. `units[i]` names row i's unit; None: every row is one."""
+
+    records: Records
+    units: Sequence[bytes] | None = None
+
+
+def spooled(
+    batches: Iterable[Batch],
+    domain: Domain,
+    *,
+    rows_per_unit: int,
+    holdout: float,
+    run_key: bytes,
+    folder: Path | None = None,
+) -> SpoolEngine:
+    """The engine over the training part of all batches; see `bound_and_split` for what is decided and how.
+
+    CapacityError C170 when `folder` (the temporary folder without one) is full.
+    """
+    check_split(run_key, holdout)
+    rows: _Rows | _Units | None = None
+    first = 0
+    for batch in batches:
+        if rows is None:
+            rows = (
+                _Rows(domain, rows_per_unit, folder)
+                if batch.units is None
+                else _Units(domain, rows_per_unit, folder)
+            )
+        rows.take(batch, first, holdout, run_key)
+        first += len(batch.records)
+    if rows is None:
+        raise ValueError("one batch at least")
+    return rows.engine()
+
+
+class _Rows:
+    """Every row is a unit."""
+
+    def __init__(self, domain: Domain, rows_per_unit: int, folder: Path | None) -> None:
+        if rows_per_unit != 1:
+            raise ValueError("without a unit column every row is a unit: rows_per_unit is 1")
+        self._spool = Spool(domain, folder)
+
+    def take(self, batch: Batch, first: int, holdout: float, run_key: bytes) -> None:
+        held = row_coins(first, len(batch.records), run_key) < holdout
+        self._spool.append(batch.records.take(~held))
+
+    def engine(self) -> SpoolEngine:
+        return SpoolEngine(self._spool, 1)
+
+
+class _Units:
+    """Rows meet the others of their unit in a bucket."""
+
+    def __init__(self, domain: Domain, rows_per_unit: int, folder: Path | None) -> None:
+        self._domain, self._bound, self._folder = domain, rows_per_unit, folder
+        cells = [(str(i), code_dtype(size)) for i, size in enumerate(domain.sizes)]
+        self._kind = np.dtype([(key, "<u8") for key in _KEYS] + cells)
+        self._buckets = [Column(self._kind, folder) for _ in range(BUCKETS)]
+
+    def take(self, batch: Batch, first: int, holdout: float, run_key: bytes) -> None:
+        if batch.units is None:
+            raise ValueError("a batch without the units that others have")
+        training, keys = _keys(batch, holdout, run_key)
+        rows = np.empty(len(training), self._kind)
+        for name, values in zip(_KEYS, keys.T, strict=True):
+            rows[name] = values
+        for i, codes in enumerate(batch.records.columns):
+            rows[str(i)] = codes[training]
+        bucket = (keys[:, 0] % np.uint64(BUCKETS)).astype(np.int64)
+        order = np.argsort(bucket, kind="stable")
+        ends = np.cumsum(np.bincount(bucket, minlength=BUCKETS))
+        for number, part in enumerate(np.split(rows[order], ends[:-1])):
+            if len(part):
+                self._buckets[number].append(part)
+
+    def engine(self) -> SpoolEngine:
+        spool, sizes = Spool(self._domain, self._folder), Column(np.uint16, self._folder)
+        while self._buckets:
+            rows = self._buckets[-1].read(0, self._buckets[-1].rows)
+            self._buckets.pop()  # its file goes with it: never two copies of everything
+            kept, held = _bounded(rows, self._bound)
+            columns = tuple(np.ascontiguousarray(kept[str(i)]) for i in range(len(self._domain)))
+            spool.append(Records(self._domain, columns))
+            sizes.append(held)
+        return SpoolEngine(spool, self._bound, sizes)
+
+
+def _keys(batch: Batch, holdout: float, run_key: bytes) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """The rows of the batch that are for training, and for each 128 bits of its unit and of its rank, shape (rows, 4)."""
+    matrix = np.ascontiguousarray(batch.records.matrix(), dtype=np.uint32)
+    training: list[int] = []
+    keys: list[bytes] = []
+    known: dict[bytes, bytes | None] = {}
+    for row, unit in enumerate(batch.units or ()):
+        if unit not in known:
+            name = hashlib.blake2b(unit, digest_size=16, key=run_key).digest()
+            known[unit] = None if unit_coin(unit, run_key) < holdout else name
+        named = known[unit]
+        if named is not None:
+            training.append(row)
+            keys.append(named + rank(unit, matrix[row].tobytes(), run_key)[:16])
+    found = np.frombuffer(b"".join(keys), dtype=">u8").reshape(-1, 4).astype(np.uint64)
+    return np.array(training, dtype=np.int64), found
+
+
+def _bounded(rows: NDArray[Any], bound: int) -> tuple[NDArray[Any], NDArray[np.uint16]]:
+    """The first `bound` rows of each unit by rank, a unit's rows together, and how many each unit has."""
+    ordered = rows[np.lexsort([rows[key] for key in reversed(_KEYS)])]
+    starts = np.zeros(len(ordered), dtype=bool)
+    starts[:1] = True
+    for key in _KEYS[:2]:
+        starts[1:] |= ordered[key][1:] != ordered[key][:-1]
+    begins = np.flatnonzero(starts)
+    lengths = np.diff(np.append(begins, len(ordered)))
+    place = np.arange(len(ordered)) - np.repeat(begins, lengths)
+    return ordered[place < bound], np.minimum(lengths, bound).astype(np.uint16)
