@@ -112,7 +112,9 @@ def reuse(folder: Path, kept: Path, words: list[str]) -> None:
 def test_no_block_is_of_an_unknown_kind() -> None:
     for page in PAGES:
         for block in blocks(page):
-            assert runs(block) or block.language in SHOWN or block.language == "bash", f"{page.name}: {block.language}"
+            assert runs(block) or block.language in SHOWN or block.language == "bash", (
+                f"{page.name}: {block.language}"
+            )
 
 
 def test_a_wrong_exit_code_would_be_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
