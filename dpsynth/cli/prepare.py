@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,12 +15,15 @@ from dpsynth.budget import Budget
 from dpsynth.cli.common import Answer, Screen
 from dpsynth.cli.produce import ProjectFile
 from dpsynth.cli.words import plan_data, plan_text
+from dpsynth.constraining import broken_by_source, refusal
+from dpsynth.constraint_checks import Finding, findings, named_rule, refuse_contradictions
 from dpsynth.errors import DataError, UsageError
 from dpsynth.pipeline import settings_of
 from dpsynth.project import Project, json_schema
 from dpsynth.release import before_spending, policy, privacy_form
 from dpsynth.synthesis import Plan
 from dpsynth.table import misfits, read_table
+from dpsynth.table.units import units_found
 
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "project": json_schema,
@@ -93,6 +97,7 @@ def check(
     """Is everything in order? Schema, promise, sizes; with data: does every row fit. Spends nothing."""
     spec = Project.load(project)
     budget = spec.run_budget()
+    refuse_contradictions(spec.schema, spec.constraint_lines)
     planned = _planned(spec, spec.generator.method, budget)
     found: dict[str, Any] = {"columns": len(spec.schema.columns), "memory_bytes": planned.memory()}
     lines = [
@@ -107,18 +112,51 @@ def check(
         lines.append(
             f"warning: delta is above 1 / rows^2 = {rows**-2:.1g}; whole rows may leak with that probability"
         )
+    if spec.schema.constraints:
+        wrong = findings(spec.schema)
+        found["constraints"] = {
+            "declared": len(spec.schema.constraints),
+            "findings": [asdict(f) for f in wrong],
+        }
+        lines += _rules(spec, wrong)
     if data:
-        try:
-            found["rows"] = len(read_table(spec.data_path, spec.schema))
-        except DataError as error:
-            return _misfits(lines, error, misfits(spec.data_path, spec.schema))
-        lines.append(f"data: all {found['rows']} rows fit the schema")
+        refused = _read(spec, found, lines)
+        if refused is not None:
+            return refused
     rules = None if spec.policy_path is None else policy.Policy.load(spec.policy_path)
     promise = spec.budget.promise.budget if spec.budget and spec.budget.promise else budget
     gate = before_spending(spec.schema, settings_of(spec).human, rules, budget, promise)
     open_points = [c.words for c in gate.checks if not c.passed]
     lines += [f"before a release: {words}" for words in open_points]
     return Answer({**found, "before_release": open_points}, "\n".join(lines))
+
+
+def _read(spec: Project, found: dict[str, Any], lines: list[str]) -> Answer | None:
+    """What the rows say, added to `found` and `lines`; the answer when they do not fit."""
+    try:
+        table = read_table(spec.data_path, spec.schema)
+    except DataError as error:
+        return _misfits(lines, error, misfits(spec.data_path, spec.schema))
+    found["rows"] = len(table)
+    lines.append(f"data: all {found['rows']} rows fit the schema")
+    broken = broken_by_source(table, spec.data_path, spec.schema)
+    found["broken_constraints"] = [asdict(one) for one in broken]
+    lines += [f"data: {one}" for one in broken]
+    if broken and spec.data.violations == "refuse":
+        return Answer(found, "\n".join(lines), error=refusal(broken))
+    units = units_found(table)
+    if units is not None:
+        found["units"] = asdict(units)
+        lines += units.words(table)
+    return None
+
+
+def _rules(spec: Project, wrong: Sequence[Finding]) -> list[str]:
+    found = [f"constraints: {len(spec.schema.constraints)}; none contradicts the others"]
+    for finding in wrong:
+        named = ", ".join(named_rule(spec.schema, n, spec.constraint_lines) for n in finding.rules)
+        found.append(f"{finding.kind}: {named}: {finding.words}")
+    return found
 
 
 def _misfits(lines: list[str], first: DataError, every: list[DataError]) -> Answer:

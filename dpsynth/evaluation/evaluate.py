@@ -22,6 +22,7 @@ from dpsynth.evaluation.quantiles import Numbers, numbers
 from dpsynth.evaluation.rare import Rare, Rarities
 from dpsynth.evaluation.score import KMarginal, k_marginal
 from dpsynth.evaluation.subgroups import FEWEST, MOST_COLUMNS, MOST_GROUPS, SMALL, Grouping, Subgroups
+from dpsynth.evaluation.units import UnitAgreement, unit_agreement
 from dpsynth.progress import Progress, silent
 from dpsynth.records import Records
 from dpsynth.schema import Schema
@@ -58,6 +59,7 @@ class Evaluation:
     learned: tuple[Learned, ...]
     columns: tuple[ColumnShares, ...]
     notes: tuple[str, ...]
+    units: UnitAgreement | None = None
 
     @property
     def pairs(self) -> MarginalErrors | None:
@@ -82,6 +84,7 @@ class Evaluation:
             "learned": [one.as_json() for one in self.learned],
             "columns": [c.as_json() for c in self.columns],
             "notes": list(self.notes),
+            "units": None if self.units is None else self.units.as_json(),
         }
 
 
@@ -133,6 +136,7 @@ def evaluate(
         learned=learned,
         columns=_columns(encoding, schema, records),
         notes=(*notes, *([] if held else ["no rows were held out"])),
+        units=unit_agreement(synthetic, train, holdout),
     )
 
 

@@ -104,6 +104,7 @@ def _sections(evaluation: Json) -> list[tuple[str, str]]:
         ("attacks", "Attacks", True),
         ("close", "Closeness", True),
         ("learning", "Learning", evaluation["learned"]),
+        ("units", "Units", evaluation.get("units")),
         ("groups", "Groups", evaluation["subgroups"]),
         ("worst", "Worst first", True),
         ("columns", "Column by column", True),
