@@ -2,8 +2,9 @@
 
 Pairs say how each column goes with the target; rows of a mixture also show differences between its components that are
 noise. A multinomial logistic regression, learnt from the mixture's own rows, keeps the first and averages the second
-away. It costs nothing: no private row is seen. Each component is then split by the target's value, its cells weighed by the
-regression: within a component every column goes with the target as the regression says.
+away. It costs nothing: no private row is seen. Each component is then split by the target's value: a cell's share is
+multiplied by the mean chance of that value among the component's rows in the cell, so that within a component every
+column goes with the target as the regression says, and keeps its own distribution.
 """
 
 from __future__ import annotations
@@ -19,31 +20,42 @@ DRAWS = 64
 """Rows drawn from each component."""
 MOST_VALUES = 40_000_000
 """Indicators of all rows together; more components or cells have fewer rows each."""
+EVEN = 3e-4
+"""The noise at which a component's own labels weigh as much as the regression's."""
 PULL = 1e-3
 """Weight of the squared coefficients, for each row and column of the regression."""
 PRIOR = 2.0
-"""Rows that a component counts for itself when it is split."""
+"""Rows with the component's mean chance that each cell counts beside those that were drawn."""
 ITERATIONS = 40
 
 
 def relabelled(
-    layout: Layout, shares: Singles, target: int, rng: np.random.Generator
+    layout: Layout, shares: Singles, target: int, noise: float, rng: np.random.Generator
 ) -> tuple[Singles, Singles]:
-    """(weights, shares): components split by the target's value, shapes (labels * rows,) and (labels * rows, width)."""
+    """(weights, shares): components split by the target's value, shapes (labels * rows,) and (labels * rows, width).
+
+    `noise`: standard deviation of what the critic learned of a pair's cell, as a share of all records. The more there is,
+    the less a component's own labels are believed beside the regression's (a mean of logarithms).
+    """
     rows = len(shares)
     draws = max(4, min(DRAWS, MOST_VALUES // (rows * layout.width)))
     seen = drawn(layout, shares, draws, rng)
     own = layout.columns(target)
     inputs = seen.copy()
     inputs[:, own] = 0
-    chances = regression(inputs, np.repeat(shares[:, own], draws, axis=0).astype(np.float64), own)
+    known = np.repeat(shares[:, own], draws, axis=0).astype(np.float64)
+    belief = EVEN / (EVEN + noise)
+    logs = (1 - belief) * np.log(regression(inputs, known, own)) + belief * np.log(np.maximum(known, 1e-12))
+    chances = np.exp(logs - logs.max(axis=1, keepdims=True))
+    chances /= chances.sum(axis=1, keepdims=True)
     split, weights = [], []
     cubes = seen.reshape(rows, draws, layout.width)
+    counts = cubes.sum(axis=1) + np.float32(PRIOR)
     for label in range(own.stop - own.start):
         chance = chances[:, label].reshape(rows, draws).astype(np.float32)
         mass = chance.mean(axis=1)
-        summed = np.einsum("kd,kdw->kw", chance, cubes) + np.float32(PRIOR) * mass[:, None] * shares
-        table = layout.softmax(np.log(np.maximum(summed, 1e-30)))
+        given = (np.einsum("kd,kdw->kw", chance, cubes) + np.float32(PRIOR) * mass[:, None]) / counts
+        table = layout.softmax(np.log(np.maximum(shares * given, 1e-30)))
         table[:, own] = np.arange(own.stop - own.start) == label
         split.append(table)
         weights.append(mass / rows)

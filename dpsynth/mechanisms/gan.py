@@ -110,8 +110,7 @@ class Gan:
 
     def _light(self, task: Task, cost: Cost, total: float) -> float:
         """The count below which a cell is merged with others: for the noise of a pair, and for the limit on cells."""
-        noise = task.rows_per_unit / (float(_weights(task)[0]) * math.sqrt(2 * cost.rho))
-        return max(STANDS_OUT * noise, total / _finest(task))
+        return max(STANDS_OUT * _pair_noise(task, cost), total / _finest(task))
 
     def _trained(
         self, door: Curator, task: Task, cost: Cost, independent: Model, merges: Merges, progress: Progress
@@ -140,7 +139,8 @@ class Gan:
         shares = generator.shares
         mix = np.full(len(shares), 1 / len(shares), dtype=np.float32)
         if target is not None:
-            mix, shares = relabelled(layout, shares, target, rng)
+            noise = _pair_noise(task, cost) / independent.total
+            mix, shares = relabelled(layout, shares, target, noise, rng)
         return MixtureModel(door.domain, independent.total, mix, layout.apart(shares))
 
     def _improved(self, generator: LogitTable, critic: Critic, done: int, moves: int) -> int:
@@ -171,6 +171,11 @@ def _weights(task: Task) -> NDArray[np.float64]:
     attributes = len(task.domain)
     crossed = 0 if _crossed(task) is None else math.comb(attributes - 1, 2)
     return weights(math.comb(attributes, 2), crossed)
+
+
+def _pair_noise(task: Task, cost: Cost) -> float:
+    """Standard deviation (rows) of what all of the critic's steps together tell of one cell of a pair."""
+    return task.rows_per_unit / (float(_weights(task)[0]) * math.sqrt(2 * cost.rho))
 
 
 def _finest(task: Task) -> int:
