@@ -14,6 +14,7 @@ import attacks
 from dpsynth import evaluation, pipeline, synthesis
 from dpsynth.auditing import Private, audit_rows
 from dpsynth.cli.common import Answer, Screen
+from dpsynth.cli.guarantee import Asked, audit_guarantee
 from dpsynth.cli.guessing import Files
 from dpsynth.errors import AuditError, UsageError
 from dpsynth.project import Project
@@ -29,7 +30,7 @@ def _option(name: str, words: str) -> Any:
 
 _MaybePath = Path | None
 Names = list[str] | None
-Synthetic = Annotated[Path, _option("--synthetic", "The synthetic table.")]
+Synthetic = Annotated[_MaybePath, _option("--synthetic", "The synthetic table.")]
 Train = Annotated[_MaybePath, _option("--train", "The rows it was made from.")]
 Holdout = Annotated[_MaybePath, _option("--holdout", "Rows of other people that were held out.")]
 SchemaFile = Annotated[
@@ -55,11 +56,32 @@ Time = Annotated[
     str | None, _option("--time", "CPU time that the attacks may take, such as 60s or 5m; --train only.")
 ]
 Seed = Annotated[int | None, _option("--seed", "Same seed, same findings (--train only).")]
+Guarantee = Annotated[
+    bool,
+    typer.Option(
+        "--guarantee", help="Audit the promise itself on made-up tables, instead of a synthetic table."
+    ),
+]
+Method = Annotated[
+    Names, _option("--method", "With --guarantee: a method (repeat); else the project's, or all.")
+]
+Fits = Annotated[
+    int | None, _option("--fits", "With --guarantee: fits for a black-box bound too, such as 2000.")
+]
+Command = Annotated[
+    str | None,
+    _option("--command", 'With --guarantee: anybody\'s generator, "program {input} {output}", csv to csv.'),
+]
+OnTable = Annotated[Names, _option("--table", "With --command: a built-in table (repeat); else all.")]
+Journal = Annotated[
+    _MaybePath, _option("--journal", "With --fits: a folder of journals, so that it can go on later.")
+]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="With --fits: processes.")]
 
 
 def audit(
     screen: Screen,
-    synthetic: Synthetic,
+    synthetic: Synthetic = None,
     train: Train = None,
     holdout: Holdout = None,
     schema: SchemaFile = None,
@@ -75,12 +97,34 @@ def audit(
     group: Groups = None,
     time: Time = None,
     seed: Seed = None,
+    guarantee: Guarantee = False,
+    method: Method = None,
+    fits: Fits = None,
+    command: Command = None,
+    table: OnTable = None,
+    journal: Journal = None,
+    workers: Workers = 1,
 ) -> Answer:
-    """Attack anybody's synthetic table, and say how good it is. Exit 6 when it breaks its own claim."""
+    """Attack anybody's synthetic table, and say how good it is. Exit 6 when it breaks its own claim.
+
+    With --guarantee: audit the promise itself, of our methods or of anybody's generator, on made-up tables.
+    """
     _require_new(out)
+    if guarantee:
+        if any((synthetic, train, holdout, schema, ledger, secret, known, group, time)):
+            raise UsageError(
+                "U113", "--guarantee audits no synthetic table", "leave out --synthetic and what goes with it"
+            )
+        names, tables = tuple(method or ()), tuple(table or ())
+        return audit_guarantee(
+            screen, Asked(names, project, model, epsilon, delta, fits, command, tables, journal, workers, out)
+        )
+    if synthetic is None or any((method, fits, command, table, journal)):
+        raise UsageError(
+            "U114", "no synthetic table is named", "give --synthetic, or --guarantee to audit the promise"
+        )
     if model is not None:
-        others = (train, holdout, schema, epsilon, delta, secret, known, group, time)
-        if project is None or any(others):
+        if project is None or any((train, holdout, schema, epsilon, delta, secret, known, group, time)):
             raise UsageError(
                 "U108",
                 "--model goes with --project and nothing else",
@@ -88,16 +132,9 @@ def audit(
             )
         found, text = _audit_model(screen, model, synthetic, project, ledger)
     else:
-        if train is None:
-            raise UsageError(
-                "U110",
-                "there is nothing to compare with",
-                "give --train and --holdout, or --model and --project",
-            )
-        files = Files.of(synthetic, train, holdout, schema)
         asked = attacks.Asked(tuple(secret or ()), tuple(known or ()), tuple(group or ()))
         options = _Options(_claim(epsilon, delta), _is_random(split), asked, _seconds(time))
-        found, text = _audit_table(screen, files, options, np.random.default_rng(seed))
+        found, text = _audit_files(screen, synthetic, train, holdout, schema, options, seed)
     if out is not None:
         write_private(out, found)
     verdict = found["attacks"]["verdict"]
@@ -143,6 +180,26 @@ class _Options:
     split_is_random: bool
     asked: attacks.Asked
     time_budget: float | None
+
+
+def _audit_files(
+    screen: Screen,
+    synthetic: Path,
+    train: Path | None,
+    holdout: Path | None,
+    schema: Path | None,
+    options: _Options,
+    seed: int | None,
+) -> tuple[dict[str, Any], str]:
+    """Anybody's files."""
+    if train is None:
+        raise UsageError(
+            "U110",
+            "there is nothing to compare with",
+            "give --train and --holdout, or --model and --project",
+        )
+    files = Files.of(synthetic, train, holdout, schema)
+    return _audit_table(screen, files, options, np.random.default_rng(seed))
 
 
 def _audit_table(

@@ -111,7 +111,7 @@ def whole(runs: Sequence[Sequence[Answer]], preview: Plan, confidence: float) ->
     each = [_low_and_high(run, noise) for run in runs]
     lowest, highest = max(low for low, _ in each), max(high for _, high in each)
     delta = preview.budget.delta
-    claim = _claimed(preview)
+    claim = claimed_mu(preview)
     facts: dict[str, Any] = {
         "epsilon_lower": finite(epsilon_of(lowest, delta)),
         "epsilon_upper": finite(epsilon_of(highest, delta)),
@@ -124,7 +124,7 @@ def whole(runs: Sequence[Sequence[Answer]], preview: Plan, confidence: float) ->
     return Beside(about, lowest, highest, claim, facts)
 
 
-def _claimed(preview: Plan) -> float:
+def claimed_mu(preview: Plan) -> float:
     """The plan's mu; of events without one, such as training on batches, that of the promised epsilon."""
     try:
         return math.sqrt(math.fsum(_mu(charge.event) ** 2 for charge in preview.charges))
