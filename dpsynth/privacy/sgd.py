@@ -17,7 +17,7 @@ pair (Zhu, Dong and Wang 2022, theorem 11), which is what the event `DpSgd` pric
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -41,6 +41,8 @@ MARGIN = 2.0**-30
 SAFETY = 1 + 1e-8
 MIN_SIGMA, MAX_SIGMA = 2.0**-6, 2.0**16
 """Noise multipliers for which noise on the grid is drawn."""
+PIECE = 1 << 12
+"""Records whose gradients are held at once, but for a unit that has more."""
 _MOST_ROWS = 1 << 28
 """Records whose gradients are summed in floats at once: below 2**53 / GRID."""
 
@@ -175,7 +177,7 @@ normalisation, a mean over the batch) has no bound that clipping could enforce. 
 def exact_sum(batch: Iterable[Drawn], gradient: Gradient, clip: float) -> Integers:
     """Sum of all clipped contributions in steps of ``clip / GRID``. Private: it never leaves `privacy/`."""
     total: Integers | None = None
-    for drawn in batch:
+    for drawn in _pieces(batch):
         parts = gradient(drawn.records)
         scales = _scales(parts, drawn, clip)
         found = np.concatenate([part.total(scales) for part in parts])
@@ -183,6 +185,17 @@ def exact_sum(batch: Iterable[Drawn], gradient: Gradient, clip: float) -> Intege
     if total is None:
         raise ValueError("an empty batch is a batch without records, not none")
     return total
+
+
+def _pieces(batch: Iterable[Drawn]) -> Iterator[Drawn]:
+    """The same units in pieces of about `PIECE` records, so that their gradients fit in memory; no unit is cut."""
+    for drawn in batch:
+        rows = len(drawn.units)
+        begins = np.flatnonzero(np.diff(drawn.units, prepend=-1))
+        wanted = np.arange(0, max(rows, 1), PIECE)
+        cuts = np.unique(begins[np.searchsorted(begins, wanted, side="right") - 1]).tolist() if rows else [0]
+        for first, end in zip(cuts, [*cuts[1:], rows], strict=True):
+            yield Drawn(drawn.records.take(slice(first, end)), drawn.units[first:end])
 
 
 def noised(total: Integers, plan: SgdPlan, stream: Stream) -> Floats:

@@ -110,6 +110,18 @@ def test_the_sum_over_parts_of_a_batch_is_the_sum_of_all() -> None:
     assert np.array_equal(whole, exact_sum([drawn(11), drawn(19)], piece, 1.0))
 
 
+def test_pieces_cut_no_unit_and_lose_no_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sgd, "PIECE", 4)
+    for units in ([], [7], [0, 0, 0, 0, 0, 0, 1, 2, 2, 5, 5, 5, 5, 5, 9], list(range(13))):
+        pieces = list(sgd._pieces([drawn(len(units), units)]))
+        assert np.concatenate([p.units for p in pieces]).tolist() == units
+        assert [len(p.records) for p in pieces] == [len(p.units) for p in pieces]
+        owners = [set(p.units.tolist()) for p in pieces]
+        assert sum(len(o) for o in owners) == len(set(units))
+        assert pieces
+    assert len(pieces) == 4
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e300])
 def test_a_gradient_that_is_not_finite_counts_as_zero(bad: float) -> None:
     for spoiled in range(3):
