@@ -30,6 +30,9 @@ Singles = NDArray[np.float32]
 SPREAD = 1.0
 """Standard deviation of the first logits around those of the one-way marginals."""
 
+SURE = 3.0
+"""Logit with which a component begins in its cell of the target, against any other: each is of one class, more or less."""
+
 FIRST, SECOND = 0.9, 0.99
 """Decay of Adam's two averages (Kingma and Ba 2015)."""
 
@@ -64,15 +67,27 @@ class Training:
     """Logits, shape (components, cells side by side), that are trained in stages, with more targets in each."""
 
     def __init__(
-        self, domain: Domain, ones: Mapping[str, NDArray[np.float64]], total: float, components: int
+        self,
+        domain: Domain,
+        ones: Mapping[str, NDArray[np.float64]],
+        total: float,
+        components: int,
+        target: str | None = None,
     ) -> None:
-        """`ones`: noisy shares of each attribute's cells, all positive; `total`: the released number of records."""
+        """`ones`: noisy shares of each attribute's cells, all positive; `total`: the released number of records. Each
+        component is given a cell of the `target` to begin with, and nothing pulls it back from there."""
         self._layout, self.total = Layout(domain), total
         noise = np.random.default_rng(SEED).standard_normal(
             (components, self._layout.width), dtype=np.float32
         )
         self._middle = np.log(self._layout.joined(ones))
         self._logits: Singles = self._middle + np.float32(SPREAD) * noise
+        self._pulled = np.ones(self._layout.width, dtype=np.float32)
+        if target is not None:
+            columns = self._layout.columns(domain.index(target))
+            cells = np.searchsorted(np.cumsum(ones[target])[:-1], (np.arange(components) + 0.5) / components)
+            self._logits[:, columns] = SURE * (2 * np.eye(domain[target], dtype=np.float32)[cells] - 1)
+            self._pulled[columns] = 0.0
 
     @property
     def domain(self) -> Domain:
@@ -102,7 +117,7 @@ class Training:
 
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         logits = torch.tensor(self._logits, device=device, requires_grad=True)
-        middle = torch.tensor(self._middle, device=device)
+        middle, pulled = (torch.tensor(t, device=device) for t in (self._middle, self._pulled))
         loss = _Loss(self._layout, targets, self.total, len(self._logits), device)
         adam = _Adam(logits)
         losses: list[float] = []
@@ -113,7 +128,7 @@ class Training:
                 steady = len(losses)
             parts = [torch.softmax(part, 1) for part in torch.split(logits, list(self.domain.sizes), 1)]
             error = loss(parts)
-            pull = ((logits - middle) ** 2).mean(0).sum()
+            pull = (pulled * ((logits - middle) ** 2).mean(0)).sum()
             (error + schedule.pull * pull).backward()
             adam.step(schedule.rate * (2 - len(losses) / steady if steady else 1))
             losses.append(float(error.detach()))

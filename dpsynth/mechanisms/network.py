@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from dpsynth.budget import Cost
 from dpsynth.domain import Clique, Domain
-from dpsynth.gan.training import Schedule, Training, require_torch
+from dpsynth.gan.training import Schedule, Training, multiplications, require_torch
 from dpsynth.measurement import Measurement
 from dpsynth.mechanisms import coarse, oneway
 from dpsynth.mechanisms.adaptive import candidates
@@ -54,10 +54,18 @@ LIGHT = 5.0
 MOST_TRIPLES = 30
 """Triples that are measured, at most."""
 
-COMPONENTS = 500
-RATE, PULL, LEAST_STEPS = 0.1, 0.003, 60
-STEPS = (300, 500)
-"""With pairs alone, then with triples too; fewer where a step is dear (`WORK`)."""
+COMPONENTS = 800
+
+RATE = 0.1
+
+PULL, MOST_PULL = 2.0, 0.03
+"""The pull towards independence, for each part of the records that the noise of a typical pair's cell is; and at most."""
+
+STEPS = (200, 300)
+"""With pairs alone, then with triples too, at most; fewer where a step is dear."""
+
+WORK = 2e12
+"""Multiplications of all steps together: about 30 seconds of one core."""
 
 
 class Network:
@@ -98,7 +106,9 @@ class Network:
         found = oneway.measure(curator, split.ones)
         rest = split.pairs or split.ones
         merges = coarse.merges_for(task, found, LIGHT * _typical_noise(task, rest))
-        state = _State(task, found, merges)
+        state = _State(
+            task, found, merges, min(MOST_PULL, PULL * _typical_noise(task, rest) / _records(found))
+        )
         if split.pairs is not None:
             door = curator.coarsened(merges)
             shares = {pair: door.domain.size(pair) ** (2 / 3) for pair in _pairs(task)}
@@ -115,8 +125,8 @@ class Network:
 class _State:
     """What was released so far, and the mixture that explains it."""
 
-    def __init__(self, task: Task, ones: Sequence[Measurement], merges: Merges) -> None:
-        self._task, self._merges = task, merges
+    def __init__(self, task: Task, ones: Sequence[Measurement], merges: Merges, pull: float) -> None:
+        self._task, self._merges, self._pull = task, merges, pull
         self._found = list(ones)
         self._domain = merged_domain(task.domain, merges)
         targets = combine(self._domain, ones, merges)
@@ -124,7 +134,9 @@ class _State:
         for target in targets:
             counts = np.maximum(target.values, 0.3 * np.sqrt(target.variance))
             shares[target.clique[0]] = counts / counts.sum()
-        self._training = Training(self._domain, shares, estimate_total(targets), COMPONENTS)
+        self._training = Training(
+            self._domain, shares, estimate_total(targets), COMPONENTS, task.workload.target
+        )
 
     @property
     def model(self) -> MixtureModel:
@@ -136,7 +148,9 @@ class _State:
     def train(self, steps: int, rate: float, progress: Progress) -> None:
         targets = combine(self._domain, self._found, self._merges)
         self._training.total = estimate_total(targets)
-        self._training.train(targets, Schedule(steps, rate, PULL), progress)
+        work = multiplications(self._domain, [t.clique for t in targets], COMPONENTS)
+        affordable = max(1, int(WORK * steps / sum(STEPS) / work))
+        self._training.train(targets, Schedule(min(steps, affordable), rate, self._pull), progress)
 
     def released(self) -> Mixed:
         domain, inside = self._task.domain, self.model
@@ -177,6 +191,12 @@ def _triples(task: Task) -> list[Clique]:
     """Those that may be asked for: with the target, where there is one."""
     target = task.workload.target
     return [c for c in candidates(task) if len(c) == 3 and (target is None or target in c)]
+
+
+def _records(ones: Sequence[Measurement]) -> float:
+    """The number of records, from the noisy one-way marginals."""
+    weights = np.array([1.0 / (m.sigma**2 * m.values.size) for m in ones])
+    return max(1.0, float(weights @ [m.total for m in ones] / weights.sum()))
 
 
 def _typical_noise(task: Task, pairs: Cost) -> float:
