@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dpsynth import discovering
 from dpsynth.budget import Budget, Cost
-from dpsynth.constraining import with_zeros
+from dpsynth.constraining import require_source, with_zeros
+from dpsynth.constraint_checks import refuse_contradictions
 from dpsynth.domain import Clique, Domain
 from dpsynth.encoding import Encoding
 from dpsynth.errors import BudgetError, CapacityError, SchemaError, UsageError
-from dpsynth.mechanisms import MAX_CELLS, METHODS, Mechanism, Task
+from dpsynth.mechanisms import MAX_CELLS, METHODS, Fit, Mechanism, Task
 from dpsynth.model import FittedModel
 from dpsynth.pgm.zeros import Estimation
+from dpsynth.prior import Prior, from_prior
 from dpsynth.privacy.accounting import Certificate, calibrate, certify
+from dpsynth.privacy.curator import Curator
 from dpsynth.privacy.discovery import Search
 from dpsynth.privacy.events import Charge, Event
 from dpsynth.privacy.intake import Intake
@@ -108,6 +111,7 @@ def plan(
         raise UsageError("U130", f"there is no method {method!r}", f"choose one of {', '.join(METHODS)}")
     budget = Budget(epsilon, _delta(delta, ledger))
     unit = unit_of(schema)
+    refuse_contradictions(schema)
     task = task_of(schema, workload or Workload(), max_cells)
     mechanism = METHODS[method]
     _check_size(mechanism, task, count_cells)
@@ -158,18 +162,24 @@ def fit(
     workload: Workload | None = None,
     max_cells: float = MAX_CELLS,
     count_cells: float = COUNT_CELLS,
+    prior: Prior | None = None,
+    despite_violations: bool = False,
     progress: Progress = silent,
 ) -> FittedModel:
     """Fit a model of `data` under (epsilon, delta)-differential privacy for each unit of the schema.
 
     `data` is a path (csv, parquet), a pandas frame or an Arrow table. The table is read and checked first,
     which releases nothing; then the whole cost is reserved in the ledger; then the rows are counted through the
-    curator. Without a ledger the account lives in memory and the model can never be released. The other arguments
-    are those of `plan`.
+    curator. Without a ledger the account lives in memory and the model can never be released. `prior`: a public
+    table to begin from, at no charge. `despite_violations`: rows may break the schema's constraints (synthetic rows never
+    do). The other arguments are those of `plan`.
 
     Raises SchemaError, DataError (nothing was spent), BudgetError (nothing was spent), CapacityError.
     """
     table = read_table(data, schema)
+    require_source(table, data, schema, despite=despite_violations)
+    if prior is not None:
+        prior.require_other(table, data)
     preview = plan(
         schema,
         method=method,
@@ -182,12 +192,18 @@ def fit(
     )
     account = ledger if ledger is not None else Ledger.in_memory(preview.budget, preview.unit)
     with account.reserve(f"fit {method}", preview.charges, preview.budget, unit=preview.unit) as run:
-        model, _ = fit_reserved(table, preview, run, holdout=0.0, progress=progress)
+        model, _ = fit_reserved(table, preview, run, holdout=0.0, prior=prior, progress=progress)
     return model
 
 
 def fit_reserved(
-    table: Table, preview: Plan, run: Run, *, holdout: float, progress: Progress = silent
+    table: Table,
+    preview: Plan,
+    run: Run,
+    *,
+    holdout: float,
+    prior: Prior | None = None,
+    progress: Progress = silent,
 ) -> tuple[FittedModel, Intake]:
     """The run itself, inside a reservation, whose block is left (and so committed) when the model is safe.
 
@@ -200,21 +216,40 @@ def fit_reserved(
     progress("reading", 1.0)
     intake = discovering.bounded(table, unit_keys(table), holdout=holdout)
     table, intake = discovering.discovered(table, intake, run, preview.searches)
+    model = fit_behind(intake.curator(run), table.schema, preview, run, prior=prior, progress=progress)
+    return model, intake
+
+
+def fit_behind(
+    curator: Curator,
+    schema: Schema,
+    preview: Plan,
+    run: Run,
+    *,
+    prior: Prior | None = None,
+    progress: Progress = silent,
+) -> FittedModel:
+    """The measuring and fitting, behind the door: `schema` is complete, `run` has been charged for what completed it.
+
+    ValueError when the reservation is not of the plan's unit.
+    """
     # What the plan admitted must not be refused once it is paid: twice, for what a tree's messages need.
     progress("measuring", 0.0)
     task = preview.task
     if preview.searches:
-        task = task_of(table.schema, task.workload, task.max_cells)
+        task = task_of(schema, task.workload, task.max_cells)
     estimate = Estimation(task.zeros, 2 * preview.count_cells, progress)
-    curator = intake.curator(run)
-    found = preview.mechanism.measure(curator, task, preview.cost, estimate, progress)
+    begin: Fit = estimate
+    if prior is not None:
+        task, begin = from_prior(prior, schema, task, estimate)
+    found = preview.mechanism.measure(curator, task, preview.cost, begin, progress)
     sizes = None if preview.sizes is None else curator.unit_sizes(preview.sizes, PURPOSE)
     progress("measuring", 1.0)
     receipt = run.receipt()
     if receipt.unit != preview.unit:
         raise ValueError("the reservation's unit is not the plan's: reserve(..., unit=plan.unit)")
-    model = FittedModel.of(table.schema, found.generator, preview.method, found.measurements, receipt, sizes)
-    return model, intake
+    model = FittedModel.of(schema, found.generator, preview.method, found.measurements, receipt, sizes)
+    return model if prior is None else replace(model, prior=prior.note)
 
 
 def load(path: str | Path) -> FittedModel:
@@ -242,8 +277,9 @@ def unit_of(schema: Schema) -> Unit:
     return Unit(schema.unit.entity, schema.unit.column, schema.unit.rows_per_unit)
 
 
-def unit_keys(table: Table) -> list[bytes] | None:
-    """Each row's unit as bytes; None when a row is a unit.
+def unit_keys(table: Table, nameless: Iterator[int] | None = None) -> list[bytes] | None:
+    """Each row's unit as bytes; None when a row is a unit. `nameless`: where the numbers below come from, when the table
+    is one of several parts.
 
     A row without an id is a unit that has no name: its key is a number, behind a byte that no name begins with.
     Raises ValueError for a table that was read without the column of its units.
@@ -252,7 +288,7 @@ def unit_keys(table: Table) -> list[bytes] | None:
         return None
     if table.units is None or table.unit_labels is None:
         raise ValueError("the table lacks the column of its unit")
-    nameless = itertools.count()
+    nameless = itertools.count() if nameless is None else nameless
     keys = [
         b"\x00%d" % next(nameless) if label is None else b"\x01" + str(label).encode()
         for label in table.unit_labels

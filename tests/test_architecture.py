@@ -19,7 +19,7 @@ LAYERS = [
     {"pipeline"},
     {"auditing", "guarantee", "unfinished", "releasing", "monitoring"},
     {"release", "evaluation", "consistency"},
-    {"synthesizer", "augmenting"},
+    {"synthesizer", "augmenting", "large"},
     {"synthesis", "discovering", "constraining", "prior"},
     {"mechanisms", "gan"},
     {"model", "model_files"},
@@ -111,7 +111,11 @@ def check_import(package: str, path: Path, name: str) -> str | None:  # noqa: PL
         return None
     here = room_of(path)
     if top == "attacks":
-        return None if here in {"pipeline", "auditing", "guarantee", "cli"} else "only the pipeline joins the two"
+        return (
+            None
+            if here in {"pipeline", "auditing", "guarantee", "cli"}
+            else "only the pipeline joins the two"
+        )
     if top != "dpsynth":
         return None
     there = room(name)

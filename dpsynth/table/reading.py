@@ -30,7 +30,16 @@ def read_table(
     columns (somebody's synthetic rows); its `units` are then None. Raises DataError (D1xx) with column and
     line of the first cell that does not fit and how many more there are; never quotes a cell.
     """
-    reading = _Reading.of(source, schema, missing_values, require_unit)
+    return _table(_Reading.of(source, schema, missing_values, require_unit))
+
+
+def table_of(part: Part, schema: Schema) -> Table:
+    """One part of a larger source as a checked table; errors as `read_table`."""
+    return _table(_Reading(schema, schema.missing_values, Wanted.of(schema, True), [part]))
+
+
+def _table(reading: _Reading) -> Table:
+    schema = reading.schema
     values, missing, failures = reading.columns()
     if failures:
         raise _failure(failures)

@@ -31,9 +31,9 @@ def parts(source: Source, form: CsvFormat, wanted: Wanted) -> Iterator[Part]:
     if isinstance(source, pd.DataFrame):
         yield _from_pandas(source, wanted)
     elif isinstance(source, str | os.PathLike):
-        yield from _from_files(_files(source), form, wanted)
+        yield from _from_files(files_of(source), form, wanted)
     elif isinstance(source, Sequence) and source and all(isinstance(s, str | os.PathLike) for s in source):
-        yield from _from_files([file for s in source for file in _files(s)], form, wanted)
+        yield from _from_files([file for s in source for file in files_of(s)], form, wanted)
     else:
         yield _from_arrow(_arrow_table(source), wanted, "")
 
@@ -43,7 +43,7 @@ def header(source: Source, form: CsvFormat) -> list[str]:
     if isinstance(source, pd.DataFrame):
         return _frame_names(source)
     if isinstance(source, str | os.PathLike):
-        file = _files(source)[0]
+        file = files_of(source)[0]
         return csv_header(file, form) if _is(file, _CSV) else list(_parquet_names(file))
     return list(_arrow_table(source).column_names)
 
@@ -53,7 +53,13 @@ def is_csv(source: Source) -> bool:
     return isinstance(source, str | os.PathLike) and _is(Path(source), _CSV)
 
 
-def _files(source: str | os.PathLike[str]) -> list[Path]:
+def is_parquet(path: Path) -> bool:
+    """Whether a file is parquet, by its name."""
+    return _is(path, _PARQUET)
+
+
+def files_of(source: str | os.PathLike[str]) -> list[Path]:
+    """The files of a path, a folder of parquet files or a pattern, sorted. Raises DataError D101."""
     text = os.fspath(source)
     path = Path(text)
     try:

@@ -1,0 +1,158 @@
+"""Tables larger than memory: DuckDB streams them, and every batch is checked as a whole table would be."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from dpsynth.errors import CapacityError, DataError, UsageError
+from dpsynth.schema import CsvFormat, Schema
+from dpsynth.table.core import Table
+from dpsynth.table.parts import Part, Wanted
+from dpsynth.table.reading import table_of
+from dpsynth.table.sources import files_of, is_csv, is_parquet
+
+BATCH = 1 << 18
+"""Rows that are read, checked and encoded at once."""
+MEMORY = "256MB"
+"""Limit for DuckDB's own memory; it spills to its temporary folder beyond."""
+_NO_TEXT = "\x01no value\x02"
+"""Stands for nothing in a csv file: no cell holds it, so that an empty cell stays an empty text."""
+_ENCODINGS = {
+    "utf-8": "utf-8",
+    "utf8": "utf-8",
+    "utf-16": "utf-16",
+    "latin-1": "latin-1",
+    "latin1": "latin-1",
+}
+
+
+def scan(source: Any, schema: Schema, *, rows: int = BATCH) -> Iterator[Table]:
+    """The table in batches of up to `rows` rows, in the source's order, one at least.
+
+    `source`: a path or pattern of csv or parquet files, several paths, or a DuckDB relation (which may stand for
+    a table of another database that is attached to it). Each batch is what `read_table` would make of its rows; row
+    numbers in errors count from the beginning.
+
+    Raises DataError as `read_table` does; UsageError U211 without DuckDB, U212 for another kind of source, CapacityError
+    C171 when DuckDB runs out of disk or memory.
+    """
+    wanted = Wanted.of(schema, require_unit=True)
+    relation, form = _relation(source, schema.csv)
+    names = [str(name).strip() for name in relation.columns]
+    kept = wanted.check(names)
+    chosen = relation.project(", ".join(_quoted(relation.columns[names.index(name)]) for name in kept))
+    first = 0
+    for batch in _batches(chosen, rows):
+        columns = {name: pa.chunked_array([batch.column(i)]) for i, name in enumerate(kept)}
+        yield table_of(Part(columns, batch.num_rows, _place(first), form), schema)
+        first += batch.num_rows
+    if not first:
+        raise DataError("D120", "the table has no rows", "is it the right one?")
+
+
+def _place(first: int) -> Any:
+    return lambda row: f"row {first + row + 1}"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _batches(relation: Any, rows: int) -> Iterator[Any]:
+    import duckdb
+
+    try:
+        yield from (batch for batch in relation.to_arrow_reader(rows) if batch.num_rows)
+    except duckdb.OutOfMemoryException:
+        raise CapacityError(
+            "C171",
+            f"DuckDB needs more than {MEMORY}, or its temporary folder is full",
+            "free some disk space, or pass a relation of a connection with other limits; nothing was spent",
+        ) from None
+    except (duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException) as problem:
+        raise DataError(
+            "D128", f"the table cannot be read to its end ({_kind(problem)})", "write it again"
+        ) from None
+
+
+def _relation(source: Any, form: CsvFormat) -> tuple[Any, CsvFormat | None]:
+    """A lazy relation over the source, and how its texts write numbers if it is csv."""
+    duckdb = _duckdb()
+    if isinstance(source, duckdb.DuckDBPyRelation):
+        return source, None
+    paths = _paths(source)
+    connection = duckdb.connect(config={"memory_limit": MEMORY, "preserve_insertion_order": True})
+    try:
+        if all(is_parquet(path) for path in paths):
+            return connection.read_parquet([str(path) for path in paths]), None
+        if all(is_csv(path) for path in paths):
+            return _csv(connection, paths, form), form
+    except duckdb.Error as problem:
+        raise DataError(
+            "D129",
+            f"the files cannot be read as one table ({_kind(problem)})",
+            "do all have the same columns?",
+        ) from None
+    raise UsageError(
+        "U212",
+        "this source cannot be streamed",
+        "give csv files, parquet files or a DuckDB relation, or read it into memory",
+    )
+
+
+def _csv(connection: Any, paths: Sequence[Path], form: CsvFormat) -> Any:
+    encoding = _ENCODINGS.get(form.encoding.lower())
+    if encoding is None:
+        raise UsageError(
+            "U212",
+            f"csv files in {form.encoding} cannot be streamed",
+            "convert them to utf-8 or parquet, or read them into memory",
+        )
+    return connection.read_csv(
+        [str(path) for path in paths],
+        header=True,
+        all_varchar=True,
+        delimiter=form.delimiter,
+        quotechar=form.quote,
+        escapechar=form.quote,
+        encoding=encoding,
+        na_values=_NO_TEXT,
+        strict_mode=True,
+        null_padding=False,
+    )
+
+
+def _paths(source: Any) -> list[Path]:
+    listed = [source] if isinstance(source, str | os.PathLike) else source
+    if (
+        not isinstance(listed, Sequence)
+        or not listed
+        or not all(isinstance(p, str | os.PathLike) for p in listed)
+    ):
+        raise UsageError(
+            "U212",
+            f"a {type(source).__name__} cannot be streamed",
+            "give csv files, parquet files or a DuckDB relation, or read it into memory",
+        )
+    return list(itertools.chain.from_iterable(files_of(path) for path in listed))
+
+
+def _kind(problem: Exception) -> str:
+    """What went wrong, in a word: DuckDB's own sentences may quote cells."""
+    return type(problem).__name__.removesuffix("Exception").lower() or "error"
+
+
+def _duckdb() -> Any:
+    try:
+        import duckdb
+    except ImportError:
+        raise UsageError(
+            "U211", "streaming a large table needs DuckDB", "pip install 'dpsynth-audit[duckdb]'"
+        ) from None
+    return duckdb
