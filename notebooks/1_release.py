@@ -11,7 +11,7 @@
 # This page goes the whole way once, from a private table to a bundle that a stranger can check, and stops at each
 # question that only a person can answer. There are five. You need no Python for any of it: every step is one command.
 #
-# The table is real: 1,500 people of the RAND Health Insurance Experiment, up to five years each, with age, income, visits
+# The table is real: 1,200 people of the RAND Health Insurance Experiment, up to five years each, with age, income, visits
 # to the doctor and what they cost. It is public, so you may look behind every step; we treat it as if it were not.
 
 # %%
@@ -21,7 +21,7 @@ from pathlib import Path
 import pandas as pd
 from helpers import from_page, shell, write_bundled
 
-write_bundled(people=1500)
+write_bundled(people=1200)
 print(Path("project.yaml").read_text()[:1250])
 
 # %% [markdown]

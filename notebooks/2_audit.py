@@ -10,8 +10,8 @@
 # Somebody hands you a synthetic table and says that it is private. You have the rows it was made from, and rows of other
 # people from the same source that were held out by chance. What can you find out, and what not?
 #
-# Here are four "vendors". Each got the same 600 people of the bundled table; another 600 were held out by a coin. All
-# four tables look fine at first glance.
+# Here are three "vendors". Each got the same 500 people of the bundled table; another 500 were held out by a coin. All
+# three tables look fine at first glance.
 
 # %%
 import numpy as np
@@ -22,20 +22,20 @@ import attacks
 from attacks import drawing
 
 rng = np.random.default_rng(7)
-rows, schema = bundled(people=1200)
+rows, schema = bundled(people=1000)
 people = rng.permutation(rows["person"].unique())
-members = rows[rows["person"].isin(people[:600])]
-controls = rows[rows["person"].isin(people[600:])]
+members = rows[rows["person"].isin(people[:500])]
+controls = rows[rows["person"].isin(people[500:])]
 tables = vendors(members, schema, rng)
 pd.DataFrame({"vendor": VENDORS.keys(), "what it gave away": VENDORS.values()}).style.hide(axis="index")
 
 # %% [markdown]
-# Of course a real vendor does not tell. Vendor D's steps are secret (women for men, income up by a fixed sum and around
+# Of course a real vendor does not tell. Vendor C's steps are secret (women for men, income up by a fixed sum and around
 # the end, and so on): who knows them has the whole table.
 #
 # ## The test that everybody runs
 #
-# "How many synthetic rows are exact copies?" is the usual check. B and C fail it, A passes. **D passes it too.**
+# "How many synthetic rows are exact copies?" is the usual check. B fails it, A passes. **C passes it too**, with the whole table inside.
 
 # %%
 modelled = list(schema.modelled)
@@ -50,8 +50,8 @@ pd.DataFrame({"vendor": tables.keys(), "exact copies": [f"{share:.0%}" for share
 # %% [markdown]
 # ## The suite
 #
-# `attacks.run_suite` plays a fair game: an attack gets the synthetic rows and 1,200 people, half of them members, and gives each
-# a score. It never learns who is who. Then members and controls are compared. All four vendors claim epsilon 1.
+# `attacks.run_suite` plays a fair game: an attack gets the synthetic rows and 1,000 people, half of them members, and gives each
+# a score. It never learns who is who. Then members and controls are compared. All three vendors claim epsilon 1.
 
 # %%
 results = {
@@ -102,15 +102,16 @@ Picture(drawing.roc(results["A: dpsynth, epsilon 1"]))
 #
 # ## Who is at risk
 #
-# People are not equally exposed. From left to right the people of vendor C, from the most ordinary to the most isolated:
+# People are not equally exposed. From left to right the people of vendor B, from the most ordinary to the most isolated, and
+# how well the strongest attack tells them from others:
 
 # %%
-Picture(drawing.risk_by_isolation(results["C: all copies"]))
+Picture(drawing.risk_by_isolation(results["B: one row in ten copied"]))
 
 # %% [markdown]
 # ## What attacks cannot see
 #
-# Look at vendor D again: the complete private table, and hardly anything is found, because every attack compares rows as they
+# Look at vendor C again: the complete private table, and hardly anything is found, because every attack compares rows as they
 # are. Somebody who knows the recoding reads everything. There is no end of such codes. The suite keeps one among its own
 # controls, so that no report can be read as a proof:
 
@@ -121,7 +122,7 @@ pd.DataFrame([c.as_json() for c in found.controls])[["control", "kind", "copied_
 )
 
 # %% [markdown]
-# That is why the verdicts stop at *no evidence from these attacks*. A promise of differential privacy covers D as well: it is a
+# That is why the verdicts stop at *no evidence from these attacks*. A promise of differential privacy covers C as well: it is a
 # property of the program that made the table, whoever attacks the table and however. Attacks can refute it, never prove it.
 #
 # ## On somebody else's files

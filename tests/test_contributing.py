@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,14 @@ TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r'^```(python|diff) title="([^"]+)"\n(.*?)^```$', re.DOTALL | re.MULTILINE)
 COPIED = ("dpsynth", "attacks", "tests", "pyproject.toml", "privacy_budget.md", "README.md")
 RUN = [
-    ["tests/mechanisms/test_every_mechanism.py", "-k", "star"],
-    ["tests/attacks/test_agreement.py", "tests/engines/test_sql.py"],
-    ["tests/test_architecture.py", "-k", "downwards or readable or pickle"],
+    "tests/mechanisms/test_every_mechanism.py",
+    "tests/attacks/test_agreement.py",
+    "tests/engines/test_sql.py",
+    "tests/test_architecture.py",
+    "-k",
+    "star or sees_copies or same_integers or downwards",
 ]
+"""What the recipes say to run, and the house's order of imports, in one go."""
 
 
 def patched(text: str, change: str) -> str:
@@ -44,11 +49,10 @@ def test_the_recipes_work(tmp_path: Path) -> None:
         path = tmp_path / title
         assert (language == "diff") == path.exists(), title
         path.write_text(patched(path.read_text(), text) if language == "diff" else text)
-    for arguments in RUN:
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout[-3000:]
-        assert "[100%]" in done.stdout
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *RUN]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "[100%]" in done.stdout
 
 
 def test_a_recipe_that_no_longer_fits_would_be_noticed() -> None:
@@ -66,7 +70,7 @@ def test_the_floors_are_those_of_the_house() -> None:
     rows = re.findall(r"^\| \d+ \| (.+?) \|", TEXT, flags=re.MULTILINE)
     floors = [[RANK[room] for room in re.findall(r"`(\w+)`", row) if room in RANK] for row in rows]
     assert all(floors)
-    for above, below in zip(floors, floors[1:], strict=False):
+    for above, below in pairwise(floors):
         assert max(above) < min(below), (above, below)
 
 

@@ -1,8 +1,9 @@
 """Every block of code in README, CONTRIBUTING and docs/ runs.
 
-Blocks of a page run in order, in one temporary folder that holds the example table and its project file, the Python ones in
-one namespace. `sh` blocks may call `dpsynth` only, in this process; `# exit 6` at a line's end states its exit code. A `yaml`
-block with a title is written to a file of that name. `text`, `diff` and untitled `yaml` blocks only show something.
+Blocks of a page run in order, in one temporary folder that holds the example table and its project file, the Python
+ones in one namespace. `sh` blocks may call `dpsynth` only, in this process; `# exit 6` at a line's end states its exit
+code. A `yaml` block with a title is written to a file of that name. `text`, `diff`, `bash` and untitled `yaml` blocks
+only show something.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "docs" / "example"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-SHOWN = {"text", "diff", "json", "yaml", "make", ""}
+SHOWN = {"text", "diff", "json", "yaml", "bash"}
 RUNNER = CliRunner()
 
 

@@ -34,9 +34,8 @@ def page() -> str:
     kinds = [_name(ref) for ref in _column_kinds(schema)]
     sections = [name for name in schema["$defs"] if name not in kinds]
     parts += [part for name in sections for part in _section(name, schema)]
-    parts.append(
-        "\n## Columns\n\nThe keys under `columns:` are the names of the table's columns.\n\nEvery kind of column takes these keys too:\n"
-    )
+    parts.append("\n## Columns\n\nThe keys under `columns:` are the names of the table's columns.")
+    parts.append("\nEvery kind of column takes these keys too:\n")
     every = schema["$defs"]["BooleanColumn"]
     parts += [
         *_table(
@@ -91,7 +90,7 @@ def _code(value: Any) -> str:
     return "" if value is None or isinstance(value, dict) else f"`{json.dumps(value, ensure_ascii=False)}`"
 
 
-def _type(field: Schema, schema: Schema) -> str:  # noqa: PLR0911
+def _type(field: Schema, schema: Schema) -> str:
     if "$ref" in field:
         name = _name(field["$ref"])
         known = schema["$defs"][name]
@@ -104,10 +103,14 @@ def _type(field: Schema, schema: Schema) -> str:  # noqa: PLR0911
         return f"`{field['const']}`"
     if "enum" in field:
         return " or ".join(f"`{value}`" for value in field["enum"])
-    for several in ("anyOf", "oneOf", "allOf"):
-        if several in field:
-            kinds = [_type(one, schema) for one in field[several] if one.get("type") != "null"]
-            return "a column, see [below](#columns)" if len(kinds) > 6 else " or ".join(dict.fromkeys(kinds))
+    several = next((field[key] for key in ("anyOf", "oneOf", "allOf") if key in field), None)
+    if several is not None:
+        kinds = [_type(one, schema) for one in several if one.get("type") != "null"]
+        return "a column, see [below](#columns)" if len(kinds) > 6 else " or ".join(dict.fromkeys(kinds))
+    return _plain(field, schema)
+
+
+def _plain(field: Schema, schema: Schema) -> str:
     match field.get("type"):
         case "array":
             items = field.get("items") or {}
@@ -115,15 +118,10 @@ def _type(field: Schema, schema: Schema) -> str:  # noqa: PLR0911
         case "object":
             inner = field.get("additionalProperties")
             return f"name: {_type(inner, schema)}" if isinstance(inner, dict) else "mapping"
-        case "string":
-            return "text"
-        case "integer":
-            return f"whole number{_limits(field)}"
-        case "number":
-            return f"number{_limits(field)}"
-        case "boolean":
-            return "true or false"
-    return "value"
+        case "integer" | "number" as kind:
+            return f"{'whole number' if kind == 'integer' else 'number'}{_limits(field)}"
+        case kind:
+            return {"string": "text", "boolean": "true or false"}.get(str(kind), "value")
 
 
 def _limits(field: Schema) -> str:

@@ -21,17 +21,8 @@ sys.path.insert(0, str(ROOT))
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 from docs.tools import command_line, notebook_pages, project_page  # noqa: E402
+from docs.tools.papers import PAPERS, relinked  # noqa: E402
 
-PAPERS = {
-    "privacy_budget.md": "privacy_budget.md",
-    "CONTRIBUTING.md": "contributing.md",
-    "SECURITY.md": "security.md",
-    "CHANGELOG.md": "changelog.md",
-    "benchmarks/generators.md": "reference/generators.md",
-    "benchmarks/attacks.md": "reference/benchmarks.md",
-}
-"""Markdown files of the repository that are pages of the site too."""
-_LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((?!https?:|#|mailto:)([^)#\s]+)(#[^)]*)?\)")
 _LOADED = re.compile(
     r"<(?:script|img|iframe|source|video|audio|embed|object)\b[^>]*\b(?:src|data)=[\"']?(?:https?:)?//"
     r"|<link\b(?=[^>]*\brel=[\"']?(?:stylesheet|preload|preconnect|dns-prefetch|icon))[^>]*\bhref=[\"']?(?:https?:)?//"
@@ -57,20 +48,6 @@ def pages() -> Iterator[tuple[str, str]]:
         outputs = notebook_pages.run(path)
         yield f"tutorials/{path.stem}.md", notebook_pages.as_page(path, outputs)
         yield f"tutorials/{path.stem}.ipynb", notebook_pages.as_ipynb(path, outputs)
-
-
-def relinked(text: str, source: str, name: str) -> str:
-    """A paper's links from its new place: to pages of the site where there is one, else the path as code."""
-
-    def replaced(found: re.Match[str]) -> str:
-        words, target, anchor = found[1], found[2], found[3] or ""
-        place = os.path.normpath(os.path.join(os.path.dirname(source), target))
-        inside = PAPERS.get(place) or (place.removeprefix("docs/") if place.startswith("docs/") else None)
-        if inside is None:
-            return f"{words} (`{place}`)" if place not in words else words
-        return f"[{words}]({os.path.relpath(inside, os.path.dirname(name) or '.')}{anchor})"
-
-    return _LINK.sub(replaced, text)
 
 
 def on_post_build(config: MkDocsConfig, **_: Any) -> None:
