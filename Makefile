@@ -1,6 +1,7 @@
 # make demo   sets everything up and runs the main job on a bundled real table
 # make test   sets everything up and passes the tests
 # make test-browser  opens both reports in a real browser (needs chromium, and says so)
+# make docs   builds the documentation site in build/site
 # make check  format, lint and strict types
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +11,7 @@ STAMP := $(VENV)/.installed
 SHOTS ?= build/shots
 BROWSER ?= 1
 
-.PHONY: setup demo test test-browser check format clean
+.PHONY: setup demo test test-browser docs check format clean
 
 setup: $(STAMP)
 
@@ -30,6 +31,12 @@ test: setup
 test-browser: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,browser]'
 	DPSYNTH_BROWSER=$(BROWSER) DPSYNTH_SHOTS=$(SHOTS) $(BIN)/python -m pytest tests/browser
+
+# the site, into build/site; reads and loads nothing from elsewhere
+docs: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'
+	$(BIN)/python -m docs.tools.errors_page
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 check: setup
 	$(BIN)/ruff format --check .
