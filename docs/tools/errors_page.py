@@ -48,6 +48,14 @@ name, a line, a number of your own).
 Exit 0 is success, 130 an interruption (what was reserved in the ledger stays spent).
 """
 
+IN_WORDS = {
+    "D105": "two columns of the table have the same name",
+    "D119": "a column holds what cannot be read as values",
+    "S161": "a constraint cannot mean anything: what it compares does not fit together",
+    "S166": "no row can keep all constraints, or one of them says nothing",
+}
+"""Codes whose message is put together when it happens."""
+
 
 @dataclass(frozen=True, order=True)
 class Site:
@@ -139,7 +147,8 @@ def page() -> str:
 
 def _row(code: str, found: list[Site]) -> str:
     mine = [site for site in found if site.code == code]
-    causes = "<br>".join(dict.fromkeys(_cell(site.problem) for site in mine))
+    told = [site.problem for site in mine if re.search("[a-z]{2}", site.problem)]
+    causes = "<br>".join(dict.fromkeys(map(_cell, told or [IN_WORDS.get(code, GAP)])))
     ways = "<br>".join(dict.fromkeys(_cell(site.fix) for site in mine if site.fix not in ("", GAP)))
     return f'| <span id="{code.lower()}">`DPS-{code}`</span> | {causes} | {ways or "as the message says"} |'
 
