@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-import click
 from typer.main import get_command
 
 from dpsynth.cli.app import app
@@ -25,7 +25,6 @@ error means is on [the page of error codes](../errors.md).
 def page() -> str:
     """Every verb with its arguments and options, as Markdown."""
     root = get_command(app)
-    assert isinstance(root, click.Group) or hasattr(root, "commands")
     return "\n".join([HEAD, *_verbs(root, "dpsynth")]) + "\n"
 
 
@@ -34,17 +33,17 @@ def verbs() -> list[str]:
     return [name for name, _ in _walk(get_command(app), "")]
 
 
-def _walk(group: object, before: str) -> Iterator[tuple[str, click.Command]]:
-    for name, command in group.commands.items():  # type: ignore[attr-defined]
+def _walk(group: Any, before: str) -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from _walk(command, f"{before}{name} ")
         else:
             yield f"{before}{name}", command
 
 
-def _verbs(root: object, program: str) -> Iterator[str]:
+def _verbs(root: Any, program: str) -> Iterator[str]:
     for name, command in _walk(root, ""):
-        context = click.Context(command, info_name=f"{program} {name}")
+        context = command.context_class(command, info_name=f"{program} {name}")
         usage = " ".join([f"{program} {name}", *command.collect_usage_pieces(context)])
         yield f"\n## {name}\n\n{command.help or ''}\n\n```text\n{usage}\n```\n"
         rows = [row for parameter in command.params for row in _row(parameter, context)]
@@ -52,7 +51,7 @@ def _verbs(root: object, program: str) -> Iterator[str]:
             yield "\n".join(["| argument or option | meaning |", "|---|---|", *rows])
 
 
-def _row(parameter: click.Parameter, context: click.Context) -> Iterator[str]:
+def _row(parameter: Any, context: Any) -> Iterator[str]:
     if parameter.name in {*_COMMON, "help"}:
         return
     record = parameter.get_help_record(context)
