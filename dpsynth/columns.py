@@ -18,6 +18,8 @@ from dpsynth.grid import (
     MAX_STEP,
     Scale,
     default_decimals,
+    default_integer_starts,
+    default_number_edges,
     exact,
     integer_starts,
     number_edges,
@@ -32,6 +34,7 @@ from dpsynth.moments import (
     days,
     from_days,
 )
+from dpsynth.ruled import Ruled
 
 __all__ = [
     "MAX_TEXT", "BooleanColumn", "CategoryColumn", "Column", "DateColumn", "DateTimeColumn", "DropColumn", "DurationColumn",
@@ -78,6 +81,8 @@ class IntegerColumn(ModelledColumn):
     @property
     def starts(self) -> NDArray[np.int64]:
         """First value of each cell, shape (cells,)."""
+        if self.cells is None and self.edges is None:
+            return default_integer_starts(self.min, self.max, self.scale, self.special)
         return integer_starts(self.min, self.max, self.cells, self.edges, self.scale)
 
     @property
@@ -124,6 +129,8 @@ class NumberColumn(ModelledColumn):
     @property
     def lower(self) -> NDArray[np.float64]:
         """Lower edge of each cell, shape (cells,)."""
+        if self.cells is None and self.edges is None:
+            return default_number_edges(self.min, self.max, self.scale, self.decimals, self.special)
         return number_edges(self.min, self.max, self.cells, self.edges, self.scale)
 
     @property
@@ -282,7 +289,7 @@ Modelled = (
     | CategoryColumn
     | BooleanColumn
 )
-Column = Annotated[Modelled | IdColumn | DropColumn, Field(discriminator="type")]
+Column = Annotated[Modelled | IdColumn | DropColumn | Ruled, Field(discriminator="type")]
 
 
 def cells_of(column: Modelled) -> int:

@@ -30,7 +30,8 @@ from dpsynth.constraints_declared import Constraint
 from dpsynth.declared import Declared, Fault, Text, Whole, validate
 from dpsynth.domain import Domain
 from dpsynth.errors import SchemaError
-from dpsynth.unit_columns import check_unit
+from dpsynth.ruled import RuledColumn
+from dpsynth.unit_columns import check_formulas, check_unit
 
 __all__ = [
     "BooleanColumn", "CategoryColumn", "Column", "CsvFormat", "DataSpec", "DateColumn", "DropColumn",
@@ -121,12 +122,17 @@ def _check_encoding(name: str) -> None:
 
 
 class DataSpec(Declared):
-    """The `data` section: where the rows are, who is protected, how a file writes things."""
+    """The `data` section: where the rows are, who is protected, how a file writes things.
+
+    `violations`: whether rows may break the constraints, decided by the operator; it says nothing of any row, and is
+    not published.
+    """
 
     path: Text | None = None
     unit: UnitSpec
     missing_values: tuple[Text, ...] = ("",)
     csv: CsvFormat = CsvFormat()
+    violations: Literal["refuse", "allow"] = "refuse"
 
 
 class Schema(Declared):
@@ -151,6 +157,7 @@ class Schema(Declared):
         if named is not None and not isinstance(named, IdColumn):
             raise Fault("S133", "the unit's column is modelled or dropped", "give it type: id")
         check_unit(self.unit, self.columns)
+        check_formulas(self.columns)
         return self
 
     @property
@@ -164,7 +171,7 @@ class Schema(Declared):
         return {
             name: column
             for name, column in self.columns.items()
-            if not isinstance(column, IdColumn | DropColumn)
+            if not isinstance(column, IdColumn | DropColumn | RuledColumn)
         }
 
     @property

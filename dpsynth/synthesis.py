@@ -17,6 +17,7 @@ from dpsynth.encoding import Encoding
 from dpsynth.errors import BudgetError, CapacityError, SchemaError, UsageError
 from dpsynth.mechanisms import MAX_CELLS, METHODS, Fit, Mechanism, Task
 from dpsynth.model import FittedModel
+from dpsynth.model.ruling import require_makeable
 from dpsynth.pgm.zeros import Estimation
 from dpsynth.prior import Prior, from_prior
 from dpsynth.privacy.accounting import Certificate, calibrate, certify
@@ -110,6 +111,7 @@ def plan(
     if method not in METHODS:
         raise UsageError("U130", f"there is no method {method!r}", f"choose one of {', '.join(METHODS)}")
     budget = Budget(epsilon, _delta(delta, ledger))
+    require_makeable(schema)
     unit = unit_of(schema)
     refuse_contradictions(schema)
     task = task_of(schema, workload or Workload(), max_cells)

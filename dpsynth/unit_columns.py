@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from dpsynth.columns import CategoryColumn, Column, IntegerColumn, MomentColumn, cells_of
+from dpsynth.columns import BooleanColumn, CategoryColumn, Column, IntegerColumn, MomentColumn, cells_of
 from dpsynth.declared import Fault
+from dpsynth.formulas import Kind, kind_of
+from dpsynth.ruled import ComputedColumn, RuledColumn
 from dpsynth.strict_yaml import shown
 
 MAX_ORDER_CELLS = 1_000
@@ -56,7 +58,11 @@ def check_unit(unit: Unit, columns: Mapping[str, Column]) -> None:
     """Raises Fault (S143) for columns of the unit that are not modelled, twice there, or cannot order rows."""
     named = [*unit.static, *([] if unit.order is None else [unit.order])]
     for name in named:
-        if name not in columns or not columns[name].modelled:
+        column = columns.get(name)
+        made = (
+            isinstance(column, RuledColumn) and not isinstance(column, ComputedColumn) and name != unit.order
+        )
+        if column is None or not (column.modelled or made):
             raise Fault(
                 "S143", f"unit names '{shown(name)}', which is no modelled column", "correct the name"
             )
@@ -90,3 +96,26 @@ def _check_order(name: str, column: Column, rows_per_unit: int) -> None:
         )
     if problem is not None:
         raise Fault("S143", f"unit.order: column '{shown(name)}' {problem}", fix)
+
+
+def check_formulas(columns: Mapping[str, Column]) -> None:
+    """Fault (S170) for a formula that names none of the columns modelled or before it, or mixes numbers and texts."""
+    known: dict[str, Kind] = {}
+    for name, column in columns.items():
+        if isinstance(column, BooleanColumn) or (
+            isinstance(column, CategoryColumn) and column.written == "text"
+        ):
+            known[name] = "text"
+        elif column.modelled:
+            known[name] = "number"
+    for name, column in columns.items():
+        if isinstance(column, ComputedColumn):
+            found = kind_of(column.parsed, known)
+            if (found == "text") != (column.gives == "text"):
+                raise Fault(
+                    "S170",
+                    f"column '{shown(name)}': the formula gives {found}s, not {column.gives}",
+                    "set gives",
+                )
+        if isinstance(column, RuledColumn):
+            known[name] = "number" if column.kind in ("number", "integer") else "text"

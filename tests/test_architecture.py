@@ -34,6 +34,8 @@ LAYERS = [
     {
         "constraints_declared",
         "conditions",
+        "formulas",
+        "ruled",
         "columns",
         "moments",
         "column_base",

@@ -17,6 +17,7 @@ from dpsynth.constraints import Repair, Rules
 from dpsynth.encoding import Encoding
 from dpsynth.errors import DataError
 from dpsynth.evidence import Evidence
+from dpsynth.model.ruling import with_ruled
 from dpsynth.model.units import Drawn, with_units
 from dpsynth.records import Records
 from dpsynth.table import Table
@@ -61,7 +62,7 @@ class Finishing:
         if self._repair is not None:
             table = self._repair.mended(table, lambda rows: self._again(records.take(rows), rng), rng)
             require_kept(table, self._repair.rules)
-        return table
+        return with_ruled(table, rng, unit)
 
     def _again(self, records: Records, rng: np.random.Generator) -> Table:
         """Other values in the same cells."""

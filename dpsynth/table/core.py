@@ -18,8 +18,10 @@ from dpsynth.columns import (
     MomentColumn,
     NumberColumn,
 )
+from dpsynth.ruled import RuledColumn
 from dpsynth.schema import Schema
 from dpsynth.table.moments import frame_values
+from dpsynth.table.ruled import ruled_series
 
 Array = NDArray[Any]
 _TEXT = pd.Series(["text"]).dtype
@@ -79,11 +81,13 @@ class Table:
             if name in self.values:
                 column = self.schema.modelled.get(name)
                 array = self.values[name]
-                columns[name] = (
-                    pd.Series(array, dtype=_TEXT)
-                    if column is None
-                    else as_series(column, array, self.missing[name])
-                )
+                ruled = self.schema.columns.get(name)
+                if isinstance(ruled, RuledColumn):
+                    columns[name] = ruled_series(ruled, array, self.missing[name], _TEXT)
+                elif column is None:
+                    columns[name] = pd.Series(array, dtype=_TEXT)
+                else:
+                    columns[name] = as_series(column, array, self.missing[name])
         return pd.DataFrame(columns, index=pd.RangeIndex(len(self)))
 
 

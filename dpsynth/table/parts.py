@@ -8,6 +8,7 @@ from typing import Any
 
 from dpsynth.columns import Column, DropColumn, IdColumn
 from dpsynth.errors import DataError
+from dpsynth.ruled import RuledColumn
 from dpsynth.schema import CsvFormat, Schema
 from dpsynth.strict_yaml import shown
 
@@ -38,7 +39,9 @@ class Wanted:
 
     @classmethod
     def of(cls, schema: Schema, require_unit: bool) -> Wanted:
-        kept = [name for name, column in schema.columns.items() if not isinstance(column, DropColumn)]
+        # what follows a rule is read back from synthetic rows, and read past in real ones
+        unread = DropColumn | RuledColumn if require_unit else DropColumn
+        kept = [name for name, column in schema.columns.items() if not isinstance(column, unread)]
         unit = schema.unit.column
         if unit is not None and unit not in kept:
             kept.append(unit)
@@ -86,7 +89,7 @@ def _repeated(names: Sequence[str]) -> DataError:
 
 
 def _is_id(column: Column | None) -> bool:
-    return column is None or isinstance(column, IdColumn)
+    return column is None or isinstance(column, IdColumn | RuledColumn)
 
 
 def _names(names: Sequence[str], most: int = 5) -> str:

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from dpsynth.columns import Modelled
 from dpsynth.errors import DataError
+from dpsynth.ruled import RuledColumn
 from dpsynth.schema import Schema
 from dpsynth.table.coerce import Style, coerce, missing_mask, to_text, unpacked
 from dpsynth.table.core import Array, Table
 from dpsynth.table.misfit import DoesNotFit, Misfit
 from dpsynth.table.parts import Part, Wanted
+from dpsynth.table.ruled import ruled_values
 from dpsynth.table.sources import Source, parts
 
 
@@ -45,7 +47,12 @@ def _table(reading: _Reading) -> Table:
         raise _failure(failures)
     ids = reading.ids()
     units, labels = _units(schema, ids, reading.found, reading.markers)
-    values.update({name: array for name, array in ids.items() if name in schema.columns})
+    for name, texts in ids.items():
+        ruled = schema.columns.get(name)
+        if isinstance(ruled, RuledColumn):
+            values[name], missing[name] = ruled_values(name, ruled, texts, reading.markers, schema.csv.decimal)
+        elif ruled is not None:
+            values[name] = texts
     words = {name: words for name in schema.unknown if (words := _as_words(values, name)) is not None}
     return Table(schema, values, missing, units, labels, words)
 

@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 
 from dpsynth.columns import BooleanColumn, CategoryColumn, IntegerColumn, Modelled, MomentColumn, TimeColumn
 from dpsynth.errors import DataError
+from dpsynth.ruled import RuledColumn
 from dpsynth.schema import CsvFormat, Schema
 from dpsynth.table.core import Table, as_series
 from dpsynth.table.moments import written_texts
+from dpsynth.table.ruled import ruled_arrow, ruled_texts
 from dpsynth.table.writing import staged, unknown_format
 
 Arrow = Any
@@ -98,6 +100,8 @@ def _arrow(table: Table) -> Any:
             if texts is not None:
                 codes = pa.array(table.values[name].astype(np.int32), mask=table.missing[name])
                 found[name] = pa.DictionaryArray.from_arrays(codes, pa.array(texts, pa.large_string()))
+            elif isinstance(ruled := table.schema.columns.get(name), RuledColumn):
+                found[name] = ruled_arrow(ruled, table.values[name], table.missing[name])
             elif column is None:
                 found[name] = pa.array(table.values[name], pa.large_string())
             else:
@@ -162,6 +166,9 @@ def _encoded(text: str, form: CsvFormat) -> bytes:
 def _texts(table: Table, name: str, form: CsvFormat) -> Arrow:
     """A column's fields as texts, quoted where they must be."""
     column, values = table.schema.modelled.get(name), table.values[name]
+    if isinstance(ruled := table.schema.columns.get(name), RuledColumn):
+        texts, codes = ruled_texts(ruled, values, form.decimal)
+        return _taken(texts, codes, form, table.missing[name], (*table.schema.missing_values, "")[0])
     if column is None:
         return _taken(values.tolist(), np.arange(len(values)), form)
     gone, marker = table.missing[name], (*column.markers(table.schema.missing_values), "")[0]
