@@ -111,26 +111,16 @@ def audit(
     """
     _require_new(out)
     if guarantee:
-        if any((synthetic, train, holdout, schema, ledger, secret, known, group, time)):
-            raise UsageError(
-                "U113", "--guarantee audits no synthetic table", "leave out --synthetic and what goes with it"
-            )
+        _require_no_rows(synthetic, train, holdout, schema, ledger, secret, known, group, time)
         names, tables = tuple(method or ()), tuple(table or ())
-        return audit_guarantee(
-            screen, Asked(names, project, model, epsilon, delta, fits, command, tables, journal, workers, out)
-        )
+        given = Asked(names, project, model, epsilon, delta, fits, command, tables, journal, workers, out)
+        return audit_guarantee(screen, given)
     if synthetic is None or any((method, fits, command, table, journal)):
-        raise UsageError(
-            "U114", "no synthetic table is named", "give --synthetic, or --guarantee to audit the promise"
-        )
+        words = "give --synthetic, or --guarantee to audit the promise"
+        raise UsageError("U114", "no synthetic table is named", words)
     if model is not None:
-        if project is None or any((train, holdout, schema, epsilon, delta, secret, known, group, time)):
-            raise UsageError(
-                "U108",
-                "--model goes with --project and nothing else",
-                "the model knows its claim and its rows",
-            )
-        found, text = _audit_model(screen, model, synthetic, project, ledger)
+        others = (train, holdout, schema, epsilon, delta, secret, known, group, time)
+        found, text = _audit_model(screen, model, synthetic, project, ledger, others)
     else:
         asked = attacks.Asked(tuple(secret or ()), tuple(known or ()), tuple(group or ()))
         options = _Options(_claim(epsilon, delta), _is_random(split), asked, _seconds(time))
@@ -139,6 +129,12 @@ def audit(
         write_private(out, found)
     verdict = found["attacks"]["verdict"]
     return Answer({"verdict": verdict, **found}, text, FOUND if verdict == attacks.VIOLATION else 0)
+
+
+def _require_no_rows(*given: object) -> None:
+    if any(given):
+        words = "leave out --synthetic and what goes with it"
+        raise UsageError("U113", "--guarantee audits no synthetic table", words)
 
 
 def _require_new(out: Path | None) -> None:
@@ -151,9 +147,20 @@ def _require_new(out: Path | None) -> None:
 
 
 def _audit_model(
-    screen: Screen, model: Path, synthetic: Path, project: Path, ledger: Path | None
+    screen: Screen,
+    model: Path,
+    synthetic: Path,
+    project: Path | None,
+    ledger: Path | None,
+    others: tuple[object, ...],
 ) -> tuple[dict[str, Any], str]:
-    """A model of ours, against the rows it was fitted to; an entry in the ledger."""
+    """A model of ours, against the rows it was fitted to; an entry in the ledger. `others`: options that must be absent."""
+    if project is None or any(others):
+        raise UsageError(
+            "U108",
+            "--model goes with --project and nothing else",
+            "the model knows its claim and its rows",
+        )
     spec, fitted = Project.load(project), synthesis.load(model)
     settings = pipeline.settings_of(spec)
     rows = read_table(synthetic, fitted.schema)
