@@ -1,6 +1,6 @@
 """Environments of the peers, made from the package registry with pinned versions, apart from the project's.
 
-python -m benchmarks.peers.setup [--environments DIR] [mbi dpmm smartnoise]
+python -m benchmarks.peers.setup [--environments DIR] [mbi dpmm smartnoise smartnoise_gan]
 """
 
 from __future__ import annotations
@@ -48,6 +48,16 @@ PEERS: Mapping[str, Peer] = {
     ),
 }
 
+GANS: Mapping[str, Peer] = {
+    "smartnoise_gan": Peer(
+        "smartnoise-synth==1.0.8",
+        ("dpctgan", "patectgan"),
+        "its own claim, as it states it; categories are given, without a preprocessing budget; `packaging`, which it needs "
+        "and does not ask for, is installed beside it",
+    ),
+}
+"""Generators trained by gradients, beside which `benchmarks/gan.py` runs ours."""
+
 
 def pins(library: str) -> str:
     """The pinned requirements of a peer."""
@@ -70,7 +80,7 @@ def interpreter(library: str, folder: Path) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("libraries", nargs="*", default=list(PEERS), choices=[*PEERS, []])
+    parser.add_argument("libraries", nargs="*", default=list(PEERS), choices=[*PEERS, *GANS, []])
     parser.add_argument("--environments", type=Path, default=DEFAULT)
     options = parser.parse_args()
     for library in options.libraries:
