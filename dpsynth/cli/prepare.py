@@ -12,12 +12,13 @@ import typer
 
 from dpsynth import draft, synthesis
 from dpsynth.budget import Budget
+from dpsynth.cli import choosing
 from dpsynth.cli.common import Answer, Screen
 from dpsynth.cli.produce import ProjectFile
 from dpsynth.cli.words import plan_data, plan_text
 from dpsynth.constraining import broken_by_source, refusal
 from dpsynth.constraint_checks import Finding, findings, named_rule, refuse_contradictions
-from dpsynth.errors import DataError, UsageError
+from dpsynth.errors import CapacityError, DataError, UsageError
 from dpsynth.pipeline import settings_of
 from dpsynth.project import Project, json_schema
 from dpsynth.release import before_spending, policy, privacy_form
@@ -180,13 +181,39 @@ def plan(
 ) -> Answer:
     """What a run would ask, how much noise, which error it makes, at which price. Reads no rows, spends nothing."""
     spec = Project.load(project)
-    methods = compare.split(",") if compare else [spec.generator.method]
     budgets = [spec.run_budget(value) for value in (_numbers(epsilon) if epsilon else [None])]
-    plans = [_planned(spec, method.strip(), budget) for method in methods for budget in budgets]
+    if compare:
+        return _compared(spec, [m.strip() for m in compare.split(",")], budgets, rows, bool(screen.verbose))
+    plans = [_planned(spec, spec.generator.method, budget) for budget in budgets]
     return Answer(
         {"rows": rows, "plans": [plan_data(p, rows) for p in plans]},
         "\n\n".join(plan_text(p, rows) for p in plans),
     )
+
+
+def _compared(
+    spec: Project, methods: Sequence[str], budgets: Sequence[Budget], rows: int, verbose: bool
+) -> Answer:
+    """A short table and an advice first; each plan in full with -v."""
+    found = [_considered(spec, method, budget) for method in methods for budget in budgets]
+    plans = [c.plan for c in found if c.plan is not None]
+    advice = [choosing.advised([c for c in found if c.epsilon == b.epsilon], rows) for b in budgets]
+    text = choosing.summary(found, advice, rows)
+    details = "\n\n".join(plan_text(p, rows) for p in plans) if verbose else "details: dpsynth plan -v ..."
+    content = {
+        "rows": rows,
+        "compared": [c.as_json(rows) for c in found],
+        "recommended": [{"epsilon": a.epsilon, "method": a.method, "reason": a.reason} for a in advice],
+        "plans": [plan_data(p, rows) for p in plans],
+    }
+    return Answer(content, f"{text}\n\n{details}")
+
+
+def _considered(spec: Project, method: str, budget: Budget) -> choosing.Considered:
+    try:
+        return choosing.Considered(method, budget.epsilon, _planned(spec, method, budget))
+    except CapacityError as refused:
+        return choosing.Considered(method, budget.epsilon, None, refused)
 
 
 def _numbers(text: str) -> list[float]:

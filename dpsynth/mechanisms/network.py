@@ -86,7 +86,11 @@ class Network:
         return tuple(charges)
 
     def cells(self, task: Task) -> int:
-        """All pairs and all triples that may be asked for, merged or not, and the square of all cells side by side."""
+        """All pairs and all triples that may be asked for, merged or not, and the square of all cells side by side.
+
+        Without PyTorch UsageError: a plan that cannot be trained is refused before anything is spent.
+        """
+        require_torch()
         asked = [*_pairs(task), *_triples(task)]
         return sum(task.domain.sizes) ** 2 + sum(task.domain.size(c) for c in asked)
 
@@ -101,7 +105,6 @@ class Network:
     def measure(
         self, curator: Curator, task: Task, cost: Cost, fit: Fit, progress: Progress = silent
     ) -> Mixed:
-        require_torch()
         split = _split(task, cost)
         found = oneway.measure(curator, split.ones)
         rest = split.pairs or split.ones
@@ -202,6 +205,19 @@ def _records(ones: Sequence[Measurement]) -> float:
 def _typical_noise(task: Task, pairs: Cost) -> float:
     """The noise scale, in rows, of a pair's cell."""
     return task.rows_per_unit * math.sqrt(max(1, len(_pairs(task))) / (2 * pairs.rho))
+
+
+def pair_error(task: Task, cost: Cost, rows: int) -> float | None:
+    """The part that noise has in the error of a pair, mean over pairs: the expected total variation of what is measured,
+    light cells merged, in a table of `rows` rows. None where no pair is measured."""
+    split = _split(task, cost)
+    if split.pairs is None:
+        return None
+    sigma = _typical_noise(task, split.pairs)
+    heavy = max(2.0, rows / (LIGHT * sigma))
+    cells = [math.prod(min(task.domain[a], heavy) for a in pair) for pair in _pairs(task)]
+    errors = [min(1.0, n * sigma * math.sqrt(2 / math.pi) / (2 * rows)) for n in cells]
+    return math.fsum(errors) / len(errors)
 
 
 def _chosen(domain: Domain, task: Task, errors: Mapping[Clique, float], cost: Cost) -> dict[Clique, float]:
