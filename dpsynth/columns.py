@@ -38,8 +38,8 @@ from dpsynth.ruled import Ruled
 
 __all__ = [
     "MAX_TEXT", "BooleanColumn", "CategoryColumn", "Column", "DateColumn", "DateTimeColumn", "DropColumn", "DurationColumn",
-    "IdColumn", "IntegerColumn", "Modelled", "MomentColumn", "NumberColumn", "Origin", "TimeColumn", "as_number",
-    "cells_of", "clean_text", "days", "from_days", "texts_of", "value_cells", ]  # fmt: skip
+    "IdColumn", "IntegerColumn", "Modelled", "MomentColumn", "NumberColumn", "Origin", "TimeColumn",
+    "WeightColumn", "as_number", "cells_of", "clean_text", "days", "from_days", "texts_of", "value_cells", ]  # fmt: skip
 
 Spread = Literal["uniform", "log"]
 """How decoded values lie within a cell: evenly, or evenly on a logarithmic scale, which suits amounts with a
@@ -144,6 +144,21 @@ class NumberColumn(ModelledColumn):
     def steps(self) -> tuple[NDArray[np.int64], int]:
         """First value of each cell and last value of all, in units of ``10**-digits``."""
         return number_starts(tuple(self.lower.tolist()), self.max, self.digits)
+
+
+class WeightColumn(NumberColumn):
+    """A survey weight: modelled as a number, and what the internal comparison of one-way distributions weights rows by.
+
+    The model, the noise, the attacks and all other figures count each row once.
+    """
+
+    type: Literal["weight"] = "weight"  # type: ignore[assignment]
+
+    @model_validator(mode="after")
+    def _check_sign(self) -> WeightColumn:
+        if self.min < 0:
+            raise Fault("S139", "a weight is below 0", "declare min: 0 or more")
+        return self
 
 
 def _check_search(column: IntegerColumn | NumberColumn) -> None:
@@ -282,6 +297,7 @@ class DropColumn(AnyColumn):
 Modelled = (
     IntegerColumn
     | NumberColumn
+    | WeightColumn
     | DateColumn
     | DateTimeColumn
     | TimeColumn

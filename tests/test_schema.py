@@ -146,9 +146,13 @@ def test_a_schema_cannot_change() -> None:
 
 
 def test_default_grids() -> None:
-    assert IntegerColumn(min=0, max=63).starts.tolist() == list(range(64))
-    assert len(IntegerColumn(min=0, max=64).starts) == 32
-    assert len(NumberColumn(min=0, max=1).lower) == 32
+    assert IntegerColumn(min=0, max=255).starts.tolist() == list(range(256))
+    assert len(IntegerColumn(min=0, max=1000).starts) == 256
+    assert len(NumberColumn(min=0, max=1).lower) == 256
+    assert len(NumberColumn(min=0, max=1, decimals=1).lower) == 11
+    assert IntegerColumn(min=0, max=4, special=(2,)).starts.tolist() == [0, 1, 3, 4]
+    assert IntegerColumn(min=0, max=4, special=(0, 1)).starts.tolist() == [0, 3, 4]
+    assert NumberColumn(min=0, max=2, decimals=0, special=(0,)).lower[0] == 0
     assert NumberColumn(min=4, max=4).lower.tolist() == [4]
     assert IntegerColumn(min=0, max=9, edges=(1, 5)).starts.tolist() == [0, 1, 5]
     assert IntegerColumn(min=0, max=9, edges=(0, 1, 5, 9)).starts.tolist() == [0, 1, 5]
