@@ -20,7 +20,6 @@ MAX_NAMED = 8
 LATER = {
     "discover": "only categories (their values) and numbers (their bounds) are learnt for a charge; declare it as public",
     "text": "free text is not modelled: type: drop, or type: category with discover: {max_values: 500} for its frequent values",
-    "faker": "made-up names and addresses are not part of this version; use type: id or type: drop",
 }
 
 

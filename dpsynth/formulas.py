@@ -133,6 +133,17 @@ def columns_of(node: Formula | Truth) -> frozenset[str]:
             return frozenset()
 
 
+def texts_in(node: Formula) -> list[str]:
+    """The texts that it may give."""
+    match node:
+        case Constant(str() as value):
+            return [value]
+        case Chosen(_, then, otherwise):
+            return [*texts_in(then), *texts_in(otherwise)]
+        case _:
+            return []
+
+
 def kind_of(node: Formula, columns: Mapping[str, Kind]) -> Kind:
     """What it gives, when the columns are of these kinds. Fault (S170) for numbers among texts, or an unknown column."""
     match node:

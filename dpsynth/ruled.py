@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from dpsynth.column_base import AnyColumn, clean_text
 from dpsynth.declared import Fault, Finite, Text, Whole
-from dpsynth.formulas import Formula, parse
+from dpsynth.formulas import Formula, parse, texts_in
 
 Gives = Literal["text", "number", "integer", "boolean"]
 """What a column holds: texts, float64, int64 or truth values."""
@@ -191,3 +191,31 @@ class DrawnColumn(RuledColumn):
 
 
 Ruled = ConstantColumn | FakerColumn | ComputedColumn | DrawnColumn
+
+
+def ruled_words(column: RuledColumn) -> str:
+    """What the rule makes, for a page."""
+    match column:
+        case ConstantColumn(value=value):
+            return f"always {str(value)[:60]}"
+        case FakerColumn():
+            return f"made up ({column.provider}, {column.locale}), independent of the data"
+        case ComputedColumn():
+            return f"computed from other columns: {column.formula[:200]}"
+        case DrawnColumn(values=tuple() as values):
+            return f"drawn from a declared list of {len(values)}, independent of the data"
+        case _:
+            return f"drawn from a declared distribution ({getattr(column, 'distribution', '')}), independent of the data"
+
+
+def ruled_texts(column: RuledColumn) -> list[str]:
+    """The texts that stand in the declaration and may be written: a hostile one could be a spreadsheet's formula."""
+    match column:
+        case ConstantColumn(value=str() as value):
+            return [value]
+        case DrawnColumn(values=tuple() as values):
+            return list(values)
+        case ComputedColumn():
+            return texts_in(column.parsed)
+        case _:
+            return []

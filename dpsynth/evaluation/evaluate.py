@@ -12,6 +12,7 @@ from dpsynth.encoding import Encoding
 from dpsynth.errors import DataError, UsageError
 from dpsynth.evaluation.associations import Associating, Associations
 from dpsynth.evaluation.columns import ColumnShares, column_shares
+from dpsynth.evaluation.constraints import Kept, kept
 from dpsynth.evaluation.discriminator import Discriminator, discriminate
 from dpsynth.evaluation.features import is_class, learnable
 from dpsynth.evaluation.fidelity import Comparison, MarginalErrors, Observer, marginal_errors
@@ -23,6 +24,7 @@ from dpsynth.evaluation.rare import Rare, Rarities
 from dpsynth.evaluation.score import KMarginal, k_marginal
 from dpsynth.evaluation.subgroups import FEWEST, MOST_COLUMNS, MOST_GROUPS, SMALL, Grouping, Subgroups
 from dpsynth.evaluation.units import UnitAgreement, unit_agreement
+from dpsynth.evaluation.weighted import Weighted, weighted_errors
 from dpsynth.progress import Progress, silent
 from dpsynth.records import Records
 from dpsynth.schema import Schema
@@ -60,6 +62,8 @@ class Evaluation:
     columns: tuple[ColumnShares, ...]
     notes: tuple[str, ...]
     units: UnitAgreement | None = None
+    weighted: Weighted | None = None
+    constraints: tuple[Kept, ...] = ()
 
     @property
     def pairs(self) -> MarginalErrors | None:
@@ -84,7 +88,9 @@ class Evaluation:
             "learned": [one.as_json() for one in self.learned],
             "columns": [c.as_json() for c in self.columns],
             "notes": list(self.notes),
+            "constraints": [one.as_json() for one in self.constraints],
             "units": None if self.units is None else self.units.as_json(),
+            "weighted": None if self.weighted is None else self.weighted.as_json(),
         }
 
 
@@ -136,7 +142,9 @@ def evaluate(
         learned=learned,
         columns=_columns(encoding, schema, records),
         notes=(*notes, *([] if held else ["no rows were held out"])),
+        constraints=kept(tables, schema),
         units=unit_agreement(synthetic, train, holdout),
+        weighted=weighted_errors(tables, records),
     )
 
 

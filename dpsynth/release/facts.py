@@ -15,6 +15,7 @@ from dpsynth.consistency import Consistency
 from dpsynth.privacy.accounting import privacy_profile
 from dpsynth.privacy.events import Event
 from dpsynth.release.privacy_json import charged_events
+from dpsynth.ruled import RuledColumn, ruled_texts, ruled_words
 from dpsynth.schema import Schema
 
 FORMAT = "dpsynth-report/1"
@@ -64,6 +65,7 @@ class Public:
             "trade_off": trade_off_points(charged_events(privacy)),
             "consistency": self.consistency.as_json(),
             "columns": columns(self.schema),
+            "constraints": constraints(self.schema),
             "data_file": self.data_file,
         }
 
@@ -185,6 +187,14 @@ def columns(schema: Schema) -> list[Json]:
     return found
 
 
+def constraints(schema: Schema) -> list[Json]:
+    """The rules that no synthetic row breaks: declared, or learnt for a charge."""
+    return [
+        {"number": number, "rule": rule.words, "learnt": rule.origin == "dp", "reason": rule.reason}
+        for number, rule in enumerate(schema.constraints, 1)
+    ]
+
+
 FORMULA = ("=", "+", "-", "@")
 """What a spreadsheet takes for a formula when a text begins with it."""
 
@@ -200,6 +210,8 @@ def _formulas(schema: Schema, name: str) -> int:
         texts += [text for text in (column.true_value, column.false_value) if text is not None]
     elif column.type == "id":
         texts.append(column.format)
+    elif isinstance(column, RuledColumn):
+        texts += ruled_texts(column)
     return sum(text.startswith(FORMULA) and not _is_number(text) for text in texts)
 
 
@@ -213,7 +225,10 @@ def _is_number(text: str) -> bool:
 def _declared(schema: Schema, name: str) -> str:
     modelled = schema.modelled.get(name)
     if modelled is None:
-        return "made-up identifiers, counted upwards"
+        column = schema.columns[name]
+        return (
+            ruled_words(column) if isinstance(column, RuledColumn) else "made-up identifiers, counted upwards"
+        )
     if modelled.type == "category":
         words = f"{len(modelled.values)} values: {_some(modelled.values)}"
     elif modelled.type == "boolean":

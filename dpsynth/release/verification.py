@@ -9,6 +9,7 @@ from typing import Any
 
 from dpsynth.consistency import consistency
 from dpsynth.consistency import files as measured
+from dpsynth.constraints import Rules
 from dpsynth.encoding import Encoding
 from dpsynth.errors import DataError, DPSynthError, VerifyError
 from dpsynth.privacy.ledger import Ledger
@@ -260,7 +261,12 @@ def _check_data(path: Path, schema: Schema) -> Records:
     try:
         if list(header(path, schema.csv)) != schema.written:
             raise VerifyError("V114", f"{path.name} has other columns than schema.yaml", "get another copy")
-        return Encoding(schema).encode(read_table(path, _strict(schema), require_unit=False))
+        table = read_table(path, _strict(schema), require_unit=False)
+        for number, rows in Rules.of(schema).broken(table).items():
+            raise VerifyError(
+                "V138", f"{len(rows)} rows of {path.name} break constraint {number}", "get another copy"
+            )
+        return Encoding(schema).encode(table)
     except DataError as problem:
         raise VerifyError(
             "V115", f"{path.name} does not fit schema.yaml: {problem.problem}", "get another copy"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dpsynth.release.facts import not_protected, title
 from dpsynth.release.files import canonical
+from dpsynth.ruled import RuledColumn, ruled_words
 from dpsynth.schema import DateColumn, IdColumn, Schema
 
 if TYPE_CHECKING:
@@ -24,7 +25,13 @@ _TERMS = [
     "path", "recordSet", "references", "regex", "repeated", "replace", "samplingRate", "separator", "source", "subField",
     "transform",
 ]  # fmt: skip
-TYPES = {"integer": "sc:Integer", "number": "sc:Float", "boolean": "sc:Boolean", "date": "sc:Date"}
+TYPES = {
+    "integer": "sc:Integer",
+    "number": "sc:Float",
+    "weight": "sc:Float",
+    "boolean": "sc:Boolean",
+    "date": "sc:Date",
+}
 FORMS = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
 CONTEXT: Json = {
     "@language": "en",
@@ -113,7 +120,7 @@ def _field(schema: Schema, number: int, name: str) -> Json:
     """A column; its id is a number, because a name may hold anything."""
     column = schema.columns[name]
     made_up = isinstance(column, IdColumn)
-    kind = TYPES.get(column.type, "sc:Text")
+    kind = TYPES.get(column.kind if isinstance(column, RuledColumn) else column.type, "sc:Text")
     if isinstance(column, DateColumn) and column.format != "%Y-%m-%d":
         kind = "sc:Text"
     return {
@@ -122,6 +129,8 @@ def _field(schema: Schema, number: int, name: str) -> Json:
         "name": name,
         "description": "Made-up identifiers."
         if made_up
+        else f"{ruled_words(column).capitalize()}."
+        if isinstance(column, RuledColumn)
         else f"Declared as {column.type}; origin: {column.origin}.",
         "dataType": kind,
         "source": {"fileObject": {"@id": "data"}, "extract": {"column": name}},
