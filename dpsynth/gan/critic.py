@@ -8,7 +8,11 @@ budget buys the length of a gradient. On the side of the generator the expectati
 and the private noise is in the sum over real records alone.
 
 The best such critic is known when the generator's marginals are: mean real indicators less expected ones. So what it
-learned of the real records is a running mean of the noisy sums, and it follows the generator at once.
+learned of the real records is a running mean of the noisy sums, and it follows the generator at once. With this loss a
+real record's gradient does not depend on what the critic has learned: all steps together say as much of the table as
+one noisy measurement of all these cliques at the same mu, taken batch by batch. (Critics that weigh records by how well
+they are told apart, by a logistic or a hinge loss, learn less from the same budget: their gradients are shorter than the
+clip, and old noise stays in them.)
 """
 
 from __future__ import annotations

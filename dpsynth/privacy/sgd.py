@@ -210,6 +210,8 @@ def _scales(parts: Sequence[Part], drawn: Drawn, clip: float) -> Floats:
     rows = len(drawn.records)
     if rows > _MOST_ROWS or not parts:
         raise ValueError("gradients come in parts, of at most 2**28 records at once")
+    if (np.diff(drawn.units) < 0).any():
+        raise ValueError("the records of a unit stand together")
     squares = np.zeros(rows)
     for part in parts:
         own = part.squares()
