@@ -69,16 +69,21 @@ def _batches(relation: Any, rows: int) -> Iterator[Any]:
 
     try:
         yield from (batch for batch in relation.to_arrow_reader(rows) if batch.num_rows)
-    except duckdb.OutOfMemoryException:
-        raise CapacityError(
-            "C171",
-            f"DuckDB needs more than {MEMORY}, or its temporary folder is full",
-            "free some disk space, or pass a relation of a connection with other limits; nothing was spent",
-        ) from None
-    except (duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException) as problem:
+    except (duckdb.Error, pa.ArrowException, OSError) as problem:
+        if any(sign in str(problem) for sign in _NO_ROOM):
+            raise CapacityError(
+                "C171",
+                f"DuckDB needs more than {MEMORY}, or its temporary folder is full",
+                "free some disk space, or pass a relation of a connection with other limits; nothing was spent",
+            ) from None
         raise DataError(
-            "D128", f"the table cannot be read to its end ({_kind(problem)})", "write it again"
+            "D128",
+            f"the table cannot be read to its end ({_kind(problem)})",
+            "are all files whole, and do they have the same columns?",
         ) from None
+
+
+_NO_ROOM = ("Out of Memory", "No space left", "failed to offload")
 
 
 def _relation(source: Any, form: CsvFormat) -> tuple[Any, CsvFormat | None]:
