@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dpsynth import draft_kinds
 from dpsynth.columns import MAX_TEXT
 from dpsynth.declared import TODO
 from dpsynth.schema import CsvFormat
@@ -48,7 +49,11 @@ _HEAD = """\
 #   {type: boolean, true_value: 'yes', false_value: 'no'}
 #   {type: date, min: 2015-01-01, max: 2026-12-31}
 #   {type: id, format: "P-######"}               never modelled; synthetic rows get fresh ids
-#   {type: drop}                                 left out
+#   {type: drop}                                 left out; free text is either dropped or
+#   {type: category, discover: {max_values: 500}}      learnt for a charge: values that enough people have, (other)
+#   {type: number, min: 0, discover: bounds}           learnt for a charge: how far the numbers reach
+# What was learnt by looking says origin: inspected and was: inspected. A release waits until a person has changed the
+# origin to public, with reason: why everybody may know it, or asks for it with discover.
 # Add missing: true where a value may be missing. Bounds and values must be public knowledge: what everybody
 # could know without seeing these rows.
 """
@@ -86,8 +91,11 @@ def draft_from_public(sample: Source, *, data: Source | None = None, folder: Pat
 
 
 def draft_by_inspection(source: Source, *, folder: Path | None = None) -> str:
-    """A project file inferred from the private rows; every entry learnt is stamped ``origin: inspected``."""
-    return _inferred(source, source, folder, {"origin": "inspected"})
+    """A project file inferred from the private rows; every entry learnt is stamped ``origin: inspected``.
+
+    It also says ``was: inspected``, so that whoever calls an entry public must give a reason, and both stay visible.
+    """
+    return _inferred(source, source, folder, {"origin": "inspected", "was": "inspected"})
 
 
 def _inferred(source: Source, data: Source, folder: Path | None, entry: dict[str, str]) -> str:
@@ -139,6 +147,10 @@ def _column(name: str, array: Any, markers: Sequence[str], entry: dict[str, str]
     learnt = _learnt(name, values)
     if learnt["type"] in (TODO, "id", "drop"):
         return learnt
+    if learnt["type"] == "constant":
+        learnt = {"type": "category", "values": [str(learnt["value"])]} if missing else learnt
+    if "discover" in learnt:
+        entry = {**entry, "origin": "dp"}
     own = {"missing_values": [*odd, *markers]} if odd else {}
     return {**learnt, **({"missing": True} if missing else {}), **own, **entry}
 
@@ -161,22 +173,25 @@ def _odd_ones(values: Any) -> list[str]:
 
 
 def _learnt(name: str, values: Any) -> dict[str, Any]:
-    kind = values.type
-    if pa.types.is_boolean(kind):
+    if pa.types.is_boolean(values.type):
         return {"type": "boolean"}
     try:
         texts = to_text(values)
     except DoesNotFit:
         return {"type": "drop"}
     distinct = pc.unique(texts)
+    if len(distinct) == 1 and len(texts) > 1:
+        plain = not is_text(values.type) or _all(distinct, _WHOLE)
+        return draft_kinds.constant(distinct[0].as_py(), plain)
     if _looks_like_id(name, len(distinct), len(texts)):
         return {"type": "id", "format": "ID-########"}
     days = _days(distinct)
-    if days is not None:
-        return _dates(pc.min_max(days))
-    if _all(distinct, _NUMBER):
-        return _numbers(distinct)
-    return _texts(distinct.to_pylist())
+    moment = _dates(pc.min_max(days)) if days is not None else draft_kinds.moment(distinct.to_pylist())
+    return moment or _plain(distinct, len(texts))
+
+
+def _plain(distinct: Any, rows: int) -> dict[str, Any]:
+    return _numbers(distinct) if _all(distinct, _NUMBER) else _texts(distinct.to_pylist(), rows)
 
 
 def _looks_like_id(name: str, distinct: int, rows: int) -> bool:
@@ -211,15 +226,18 @@ def _numbers(distinct: Any) -> dict[str, Any]:
     if set(texts) <= {"0", "1"} and len(texts) == 2:
         return {"type": "boolean", "true_value": "1", "false_value": "0"}
     if len(texts) <= MAX_LISTED and any(re.fullmatch(r"[+-]?0[0-9]+", text) for text in texts):
-        return _texts(texts)  # codes with leading zeros, such as 007
+        return _texts(texts, len(texts))  # codes with leading zeros, such as 007
     numbers = np.array([float(text) for text in texts])
     if not np.isfinite(numbers).all() or np.abs(numbers).max() > 1e14:
         return {"type": TODO}
+    special = draft_kinds.codes(texts)
+    numbers = numbers[~np.isin(numbers, special)]
+    coded = {"special": special} if special else {}
     low, high = _outward(float(numbers.min()), float(numbers.max()))
     if _all(distinct, _WHOLE):
-        return {"type": "integer", "min": round(low), "max": round(high)}
+        return {"type": "integer", "min": round(low), "max": round(high), **coded}
     digits = max(len(text.lower().partition("e")[0].partition(".")[2]) for text in texts)
-    return {"type": "number", "min": low, "max": high, "decimals": min(digits, 6)}
+    return {"type": "number", "min": low, "max": high, "decimals": min(digits, 6), **coded}
 
 
 def _outward(low: float, high: float) -> tuple[float, float]:
@@ -230,14 +248,14 @@ def _outward(low: float, high: float) -> tuple[float, float]:
     return float(f"{math.floor(low / step) * step:.12g}"), float(f"{math.ceil(high / step) * step:.12g}")
 
 
-def _texts(values: Sequence[str]) -> dict[str, Any]:
+def _texts(values: Sequence[str], rows: int) -> dict[str, Any]:
     lowered = {value.lower(): value for value in values}
     for true, false in _TRUTHS:
         if len(values) == 2 and set(lowered) == {true, false}:
             return {"type": "boolean", "true_value": lowered[true], "false_value": lowered[false]}
     usable = all(len(value) <= MAX_TEXT and value.isprintable() for value in values)
     if len(values) > MAX_LISTED or not usable:
-        return {"type": TODO}
+        return draft_kinds.many_texts(values, rows, MAX_TEXT) or {"type": TODO}
     return {"type": "category", "values": sorted(values)}
 
 

@@ -27,7 +27,7 @@ LAYERS = [
     {"pgm"},
     {"privacy"},
     {"engines", "encoding", "allowed", "evidence", "constraints"},
-    {"table", "draft", "demo_data"},
+    {"table", "draft", "draft_kinds", "demo_data"},
     {"project"},
     {"schema"},
     {"unit_columns"},

@@ -51,7 +51,7 @@ def test_from_the_header_only(tmp_path: Path) -> None:
     assert "{type: TODO}" in draft
     assert "not even" not in draft
     with pytest.raises(
-        SchemaError, match=r"still open \(TODO\): data.unit.entity \(line 1\d\), .*"
+        SchemaError, match=r"still open \(TODO\): data.unit.entity \(line 2\d\), .*"
     ) as caught:
         Project.from_yaml(draft)
     assert caught.value.code == "DPS-S106"
@@ -126,3 +126,87 @@ def test_hostile_names_and_values_come_through() -> None:
     )
     project = Project.from_yaml(draft.replace("epsilon: TODO, delta: TODO", "epsilon: 1"))
     assert read_table(frame, project.schema).missing["TODO"].tolist() == [False] * 3
+
+
+def odd_kinds(rows: int) -> pd.DataFrame:
+    """What a draft must recognise beside plain columns."""
+    rng = np.random.default_rng(1)
+    at = pd.Timestamp("2021-03-04 05:06:07") + pd.to_timedelta(rng.integers(0, 10**7, rows), unit="s")
+    days = rng.integers(0, 1000, rows)
+    return pd.DataFrame(
+        {
+            "seen": at.strftime("%Y-%m-%d %H:%M:%S"),
+            "short": at.strftime("%Y-%m-%dT%H:%M"),
+            "german": at.strftime("%d.%m.%Y"),
+            "clock": at.strftime("%H:%M"),
+            "pdays": np.where(rng.random(rows) < 0.5, -1, days),
+            "score": np.where(rng.random(rows) < 0.1, 9999, rng.integers(0, 100, rows)),
+            "debt": rng.integers(-5, 50, rows),
+            "country": "NZ",
+            "year": 2021,
+            "city": [f"town {i % 110}" for i in range(rows)],
+            "remark": [f"said {i} and then {i * i}" for i in range(rows)],
+        }
+    )  # fmt: skip
+
+
+def test_moments_codes_constants_and_texts_are_recognised() -> None:
+    frame = odd_kinds(800)
+    draft = draft_by_inspection(frame).replace(
+        "{entity: TODO, column: TODO, rows_per_unit: TODO}", "{entity: row}"
+    )
+    assert "remark: {type: TODO}" in draft, "free text is for a person to decide"
+    project = Project.from_yaml(
+        draft.replace("epsilon: TODO, delta: TODO", "epsilon: 1").replace("type: TODO", "type: drop")
+    )
+    columns = project.schema.columns
+    kinds = {name: column.type for name, column in columns.items()}
+    assert kinds == {
+        "seen": "datetime", "short": "datetime", "german": "date", "clock": "time", "pdays": "integer",
+        "score": "integer", "debt": "integer", "country": "constant", "year": "constant", "city": "category",
+        "remark": "drop",
+    }  # fmt: skip
+    assert (columns["pdays"].special, columns["pdays"].min) == ((-1,), 0)  # type: ignore[union-attr]
+    assert (columns["score"].special, columns["score"].max) == ((9999,), 99)  # type: ignore[union-attr]
+    assert columns["debt"].special == ()  # type: ignore[union-attr]
+    assert columns["city"].unknown
+    assert columns["city"].origin == "dp"
+    assert set(project.schema.inspected) == set(columns) - {"remark", "city"}
+    assert set(project.schema.once_inspected) == set(columns) - {"remark"}
+    assert len(read_table(frame, project.schema)) == len(frame)
+
+
+def test_an_inspected_entry_becomes_public_with_a_reason_only() -> None:
+    """Somebody who only changes the origin is asked why; the answer stays beside what it was."""
+    draft = finished_text(draft_by_inspection(sample()[["age"]]))
+    careless = draft.replace("origin: inspected", "origin: public")
+    with pytest.raises(SchemaError, match="reason") as refused:
+        Project.from_yaml(careless)
+    assert refused.value.code == "DPS-S131"
+    decided = careless.replace("was: inspected", "was: inspected, reason: ages are never above this")
+    schema = Project.from_yaml(decided).schema
+    assert schema.inspected == []
+    assert schema.once_inspected == ["age"]
+
+
+def finished_text(draft: str) -> str:
+    draft = draft.replace("{entity: TODO, column: TODO, rows_per_unit: TODO}", "{entity: row}")
+    return draft.replace("epsilon: TODO, delta: TODO", "epsilon: 1")
+
+
+@pytest.mark.parametrize(
+    ("texts", "found"),
+    [
+        (["-1", "0", "5", "7"], [-1]),
+        (["-1", "-3", "5", "7"], []),
+        (["9999", "1", "2", "3"], [9999]),
+        (["99", "98", "97", "5"], []),
+        (["-9", "-8", "0", "1", "2", "3", "4"], [-9, -8]),
+        (["999", "400", "1", "2"], []),
+        (["-1"], []),
+    ],
+)
+def test_codes_among_numbers(texts: list[str], found: list[int]) -> None:
+    from dpsynth.draft_kinds import codes
+
+    assert codes(texts) == found
