@@ -32,7 +32,7 @@ from dpsynth.records import Records
 from dpsynth.workload import Workload
 
 DOMAIN = Domain.of(a=4, b=4, y=2, c=3)
-QUICK = Gan(steps=8, moves=10, tail=120, rows=150)
+QUICK = Gan(steps=8, moves=10, tail=80, rows=80)
 
 
 def copied(rows: int, seed: int = 0) -> Records:

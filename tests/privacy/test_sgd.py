@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpsynth.domain import Domain
@@ -64,6 +64,7 @@ def written_out(part: sgd.Part) -> np.ndarray[Any, Any]:
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.01, 100.0))
+@settings(max_examples=30)
 def test_sums_are_those_of_clipped_gradients(seed: int, clip: float) -> None:
     parts = parts_of(seed, 20)
     vectors = np.concatenate([written_out(p) for p in parts], axis=1)
@@ -80,6 +81,7 @@ def test_sums_are_those_of_clipped_gradients(seed: int, clip: float) -> None:
     st.floats(1e-9, 1e9),
     st.lists(st.integers(0, 3), min_size=1, max_size=8),
 )
+@settings(max_examples=50)
 def test_no_unit_moves_the_sum_by_more_than_the_grid(
     seed: int, clip: float, size: float, units: list[int]
 ) -> None:
