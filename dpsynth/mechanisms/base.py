@@ -30,7 +30,7 @@ class Task:
     are chosen from the data. `ordered`: attributes whose neighbouring cells are near in meaning; `gaps`: attributes
     whose last cell stands for a missing value, which is near nothing. `zeros`: combinations of cells that no record has, by
     clique, axes in the domain's order; the estimation knows them too. `classes`: only cells of an attribute with one
-    number may be merged, so that the zeros stay exact.
+    number may be merged, so that the zeros stay exact. `known`: cliques of a public table's model, which the fit keeps.
     """
 
     domain: Domain
@@ -41,6 +41,7 @@ class Task:
     apart: Mapping[str, int] = field(default_factory=dict, hash=False)
     zeros: Mapping[Clique, NDArray[np.bool_]] = field(default_factory=dict, compare=False)
     classes: Mapping[str, NDArray[np.int64]] = field(default_factory=dict, compare=False)
+    known: tuple[Clique, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -109,7 +109,7 @@ class CliqueTree:
             return Found(tuple(found), model)
         merges = coarse.merges_for(task, found, LIGHT * _typical_noise(task, split.stages))
         door = curator.coarsened(merges)
-        limits, begin = _limits(task, cost), list(task.zeros)
+        limits, begin = _limits(task, cost), [*task.zeros, *task.known]
         for number, stage in enumerate(split.stages):
             progress("measuring", number / len(split.stages))
             errors = door.errors(coarse.marginals(model, _pairs(domain), merges), stage.errors, ERRORS)

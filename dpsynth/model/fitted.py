@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from dpsynth.errors import CapacityError, DPSynthError, VerifyError
 from dpsynth.measurement import Measurement
 from dpsynth.model.drawing import Drawable, Generator
 from dpsynth.model.files import Stored, content_id, read_model, write_model
+from dpsynth.model.prior_note import PriorNote
 from dpsynth.persons import UnitSizes
 from dpsynth.pgm import GraphicalModel, MergedMixture, MergedModel, MixtureModel
 from dpsynth.privacy.receipt import Receipt
@@ -44,6 +45,8 @@ class FittedModel(Drawable):
     receipt: Receipt
     sizes: UnitSizes | None = None
     """How many rows units have; None where a row stands for itself."""
+    prior: PriorNote | None = None
+    """The public table that the fit began from."""
 
     @classmethod
     def of(
@@ -112,9 +115,9 @@ class FittedModel(Drawable):
         ]
         receipt = Receipt.from_json(facts["receipt"])
         sizes = UnitSizes.from_state(facts["unit_sizes"]) if "unit_sizes" in facts else None
-        return cls.of(
-            Schema.from_yaml(stored.schema), generator, facts["method"], measurements, receipt, sizes
-        )
+        schema = Schema.from_yaml(stored.schema)
+        model = cls.of(schema, generator, facts["method"], measurements, receipt, sizes)
+        return replace(model, prior=PriorNote.from_json(facts["prior"])) if "prior" in facts else model
 
     def _stored(self) -> Stored:
         facts, inside = self.generator.state()
@@ -130,6 +133,7 @@ class FittedModel(Drawable):
                 "generator": {"kind": self.generator.kind, "facts": facts},
                 "measurements": [_facts(m) for m in self.measurements],
                 "receipt": self.receipt.as_json(),
+                **({} if self.prior is None else {"prior": self.prior.as_json()}),
                 **({} if self.sizes is None else {"unit_sizes": self.sizes.state()}),
             },
             schema=self.schema.to_yaml(),

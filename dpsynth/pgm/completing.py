@@ -84,7 +84,9 @@ def _in_graphical(model: GraphicalModel, known: Known, rng: np.random.Generator)
     return found
 
 
-def _in_merged(model: MergedModel | MergedMixture, known: Known, rng: np.random.Generator) -> Mapping[str, NDArray[Any]]:
+def _in_merged(
+    model: MergedModel | MergedMixture, known: Known, rng: np.random.Generator
+) -> Mapping[str, NDArray[Any]]:
     outside = [model.shares[a][c] <= 0 for a, c in known.items() if a in model.merges]
     if outside and np.any(outside):
         raise Impossible(np.flatnonzero(np.any(outside, axis=0)))

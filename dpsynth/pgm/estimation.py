@@ -66,6 +66,7 @@ def fit(
     *,
     zeros: Mapping[Clique, NDArray[np.bool_]] | None = None,
     start: Model | None = None,
+    keep: Sequence[Clique] = (),
     max_cells: float = MAX_CELLS,
     progress: Progress | None = None,
 ) -> Model:
@@ -74,7 +75,8 @@ def fit(
     Post-processing: reads released values only. `zeros` marks cells that cannot be (structural zeros), one
     boolean table per clique; they get probability 0 exactly, a merged cell where nothing that it holds can be.
     `start` is an earlier model whose potentials are used as far as its cliques lie inside the new ones (not at all
-    when its cells are merged otherwise); cells that are merged there stay merged.
+    when its cells are merged otherwise); cells that are merged there stay merged. `keep`: further cliques of the model, so
+    that what `start` says of them stays.
 
     Where measurements are of merged cells the descent is over those, and the model is a `MergedModel`; otherwise it is
     a `GraphicalModel`.
@@ -83,7 +85,13 @@ def fit(
     for measurements that do not belong to the domain or zeros that leave no possible record.
     """
     return fit_with_report(
-        domain, measurements, zeros=zeros, start=start, max_cells=max_cells, progress=progress
+        domain,
+        measurements,
+        zeros=zeros,
+        start=start,
+        keep=keep,
+        max_cells=max_cells,
+        progress=progress,
     )[0]
 
 
@@ -93,6 +101,7 @@ def fit_with_report(
     *,
     zeros: Mapping[Clique, NDArray[np.bool_]] | None = None,
     start: Model | None = None,
+    keep: Sequence[Clique] = (),
     max_cells: float = MAX_CELLS,
     progress: Progress | None = None,
 ) -> tuple[Model, Fitted]:
@@ -102,13 +111,13 @@ def fit_with_report(
     if not merges:
         begin = start if isinstance(start, GraphicalModel) else None
         targets = combine(domain, measurements)
-        return _descended(domain, targets, zeros or {}, begin, max_cells, progress)
+        return _descended(domain, targets, zeros or {}, begin, keep, max_cells, progress)
     coarse = merged_domain(domain, merges)
     inner = start.inside if isinstance(start, MergedModel) else start
     begin = inner if inner is not None and inner.domain == coarse else None
     targets = combine(coarse, measurements, merges)
     forbidden = merged_zeros(zeros or {}, merges)
-    inside, report = _descended(coarse, targets, forbidden, begin, max_cells, progress)
+    inside, report = _descended(coarse, targets, forbidden, begin, keep, max_cells, progress)
     return MergedModel(domain, inside, merges, within_shares(domain, measurements, merges)), report
 
 
@@ -118,12 +127,13 @@ def _descended(
     targets: Sequence[Target],
     zeros: Mapping[Clique, NDArray[np.bool_]],
     start: GraphicalModel | None,
+    keep: Sequence[Clique],
     max_cells: float,
     progress: Progress | None,
 ) -> tuple[GraphicalModel, Fitted]:
     if not targets:
         raise ValueError("at least one measurement")
-    cliques = maximal_cliques(domain, [*(t.clique for t in targets), *zeros])
+    cliques = maximal_cliques(domain, [*(t.clique for t in targets), *zeros, *keep])
     plan = plan_for(domain, cliques)
     check_capacity(plan, max_cells)
     inference = Inference(plan)

@@ -31,12 +31,13 @@ class Estimation:
     """`pgm.fit` with these zeros: what a mechanism calls to fit its measurements.
 
     Zeros whose clique would make the model too large are left out of it, so that a run which is paid for does not end for
-    want of memory; rows are mended instead when they are sampled.
+    want of memory; rows are mended instead when they are sampled. `keep`: further cliques of the model, as for `pgm.fit`.
     """
 
     zeros: Zeros = field(default_factory=dict)
     max_cells: float = MAX_CELLS
     progress: Progress | None = None
+    keep: Sequence[Clique] = ()
 
     def __call__(
         self, domain: Domain, measurements: Sequence[Measurement], *, start: Model | None = None
@@ -50,7 +51,13 @@ class Estimation:
             kept = affordable(coarse, cliques, merged_zeros(zeros, merges), self.max_cells)
             zeros = {clique: zeros[clique] for clique in kept}
         return fit(
-            domain, measurements, zeros=zeros, start=start, max_cells=self.max_cells, progress=self.progress
+            domain,
+            measurements,
+            zeros=zeros,
+            start=start,
+            keep=self.keep,
+            max_cells=self.max_cells,
+            progress=self.progress,
         )
 
 
