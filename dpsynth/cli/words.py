@@ -8,6 +8,7 @@ from typing import Any
 
 from dpsynth.domain import Clique
 from dpsynth.pipeline import Outcome
+from dpsynth.privacy.discovery import Search, ValueSearch
 from dpsynth.privacy.events import GdpGrant, to_json
 from dpsynth.synthesis import Plan
 
@@ -94,6 +95,15 @@ def plan_data(plan: Plan, rows: int) -> dict[str, Any]:
         "delta": plan.certificate.delta,
         "accountant": plan.certificate.accountant,
         "charges": [{"purpose": c.purpose, "event": to_json(c.event)} for c in plan.charges],
+        "searches": [
+            {
+                "column": s.column,
+                "purpose": s.charge.purpose,
+                "sigma_units": s.sigma,
+                "threshold_units": s.threshold,
+            }
+            for s in plan.searches
+        ],
         "marginals": [
             {
                 "columns": list(clique),
@@ -116,6 +126,7 @@ def plan_text(plan: Plan, rows: int) -> str:
         f"{plan.method}: epsilon {certificate.epsilon:.4g} at delta {certificate.delta:g} for {plan.unit} "
         f"({certificate.accountant})",
         "charges: " + "; ".join(f"{times} x {purpose}" for purpose, times in counted.items()),
+        *(search_line(search) for search in plan.searches),
         f"memory for tables of counts: about {max(1, round(plan.memory() / 2**20)):,} MB",
         f"error that the noise makes, as a share of {rows:,} rows (expected total variation):",
         *(_error_line(plan, clique, rows) for clique in plan.noise()),
@@ -128,6 +139,19 @@ def plan_text(plan: Plan, rows: int) -> str:
     elif any(isinstance(charge.event, GdpGrant) for charge in plan.charges):
         lines.append("of what is chosen: depends on the data, which decides the noise too, within the grant")
     return "\n".join(lines).rstrip()
+
+
+def search_line(search: Search) -> str:
+    """What a search for values or bounds will find."""
+    if isinstance(search, ValueSearch):
+        return (
+            f"to be discovered: values of {search.column} that about {search.threshold} units or more have, at most "
+            f"{search.most:,} (noise {search.sigma:.3g} units, delta {search.delta:.2g})"
+        )
+    return (
+        f"to be discovered: bounds of {search.column}, where about {search.threshold} units or more have a number "
+        f"(noise {search.sigma:.3g} units)"
+    )
 
 
 def _chosen_pairs(plan: Plan) -> list[Clique]:

@@ -237,7 +237,9 @@ def unprotected(schema: Schema, entity: str, audit: AuditFacts) -> list[Json]:
             }
         )
     for name in schema.once_inspected:
-        reason = schema.columns[name].reason or "no reason was given"
+        column = schema.columns[name]
+        now = "learnt for a charge" if column.origin == "dp" else "no reason was given"
+        reason = column.reason or now
         found.append(
             {
                 "quantity": f"bounds or values of column {name!r}",
