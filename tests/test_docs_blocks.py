@@ -25,6 +25,8 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "docs" / "example"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+SKIPPED = {"make", "git", "cd", "."}
+"""Commands before the first one of ours: getting it and setting it up."""
 SHOWN = {"text", "diff", "json", "yaml", "bash"}
 RUNNER = CliRunner()
 
@@ -47,7 +49,13 @@ def blocks(page: Path) -> list[Block]:
 
 
 def runs(block: Block) -> bool:
-    return block.language in {"python", "sh"}
+    return block.language in {"python", "sh"} or is_plain_shell(block)
+
+
+def is_plain_shell(block: Block) -> bool:
+    """A block without a language, every line of which is a command or a remark."""
+    lines = [line.split(" ")[0] for line in block.text.splitlines() if line]
+    return not block.language and set(lines) <= {"dpsynth", "#", *SKIPPED}
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +75,7 @@ def test_the_blocks_of_a_page_run(
     for block in blocks(page):
         if block.language == "python":
             exec(compile(block.text, page.name, "exec"), names)  # noqa: S102
-        elif block.language == "sh":
+        elif runs(block):
             for line in block.text.replace("\\\n", " ").splitlines():
                 type_in(line, tmp_path, finished_runs)
         else:
@@ -80,7 +88,7 @@ def type_in(line: str, folder: Path, kept: Path) -> None:
     """Runs one line of a shell block and checks its exit code."""
     command, _, comment = line.partition("  #")
     words = shlex.split(command)
-    if not words or words[0] == "make" or words[0] == "#":
+    if not words or words[0] in {"#", *SKIPPED}:
         return
     assert words[0] == "dpsynth", f"blocks call dpsynth and nothing else: {line}"
     stated = re.search(r"exit (\d+)", comment)
@@ -113,9 +121,7 @@ def reuse(folder: Path, kept: Path, words: list[str]) -> None:
 def test_no_block_is_of_an_unknown_kind() -> None:
     for page in PAGES:
         for block in blocks(page):
-            assert runs(block) or block.language in SHOWN or block.language == "bash", (
-                f"{page.name}: {block.language}"
-            )
+            assert runs(block) or block.language in SHOWN, f"{page.name}: {block.language}"
 
 
 def test_a_wrong_exit_code_would_be_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

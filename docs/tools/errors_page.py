@@ -11,6 +11,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,6 +68,7 @@ class Site:
     fix: str
 
 
+@cache
 def sites() -> list[Site]:
     """Every place in the code, sorted by code."""
     files = sorted(path for package in ("attacks", "dpsynth") for path in (ROOT / package).rglob("*.py"))
