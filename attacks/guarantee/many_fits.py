@@ -22,14 +22,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
-from attacks.guarantee.gaussian import (
-    epsilon_from_accuracy,
-    epsilon_from_rates,
-    epsilon_of,
-    mu_from_accuracy,
-    mu_from_rates,
-)
+from attacks.guarantee.gaussian import epsilon_from_accuracy, epsilon_of, mu_from_accuracy
 from attacks.guarantee.sigma import finite
 from attacks.stats import clopper_pearson
 
@@ -186,12 +181,12 @@ def _most_certain(scores: Floats, sides: Sides, delta: float, alpha: float, by_m
     if not positives or not negatives:
         return None
     for rules, hits, alarms in _rules(scores, sides):
-        for rule, hit, alarm in zip(rules, hits, alarms, strict=True):
-            found = _both(
-                round(hit * positives), positives, round(alarm * negatives), negatives, delta, alpha
-            )
-            if found[by_mu] > best:
-                best, chosen = found[by_mu], rule
+        found = _both(
+            np.rint(hits * positives), positives, np.rint(alarms * negatives), negatives, delta, alpha
+        )
+        at = int(found[by_mu].argmax())
+        if found[by_mu][at] > best:
+            best, chosen = float(found[by_mu][at]), rules[at]
     return chosen
 
 
@@ -199,24 +194,35 @@ def _certified(
     rule: Rule, scores: Floats, sides: Sides, names: Sequence[str], delta: float, alpha: float
 ) -> Bound:
     guess = rule.guess(scores)
-    hits, alarms = int((guess & sides).sum()), int((guess & ~sides).sum())
+    hits, alarms = np.array([(guess & sides).sum()]), np.array([(guess & ~sides).sum()])
     positives, negatives = int(sides.sum()), int((~sides).sum())
-    epsilon, mu = (0.0, 0.0)
+    epsilon, mu = 0.0, 0.0
     if positives and negatives:
-        epsilon, mu = _both(hits, positives, alarms, negatives, delta, alpha)
+        bounds = _both(hits, positives, alarms, negatives, delta, alpha)
+        epsilon, mu = float(bounds[0][0]), float(bounds[1][0])
     return Bound(epsilon, mu, len(sides), 1 - alpha, names[rule.score], "halves")
 
 
 def _both(
-    hits: int, positives: int, alarms: int, negatives: int, delta: float, alpha: float
-) -> tuple[float, float]:
-    """(epsilon, mu) lower bounds: four one-sided intervals share alpha, since either direction may be the one."""
-    level = 1 - alpha / 2  # two-sided: a quarter of alpha in each of the four tails that are used
-    with_unit = clopper_pearson(hits, positives, level)
-    without = clopper_pearson(alarms, negatives, level)
-    forward = epsilon_from_rates(without.high, with_unit.low, delta)
-    backward = epsilon_from_rates(1 - with_unit.low, 1 - without.high, delta)
-    return max(forward, backward), mu_from_rates(without.high, with_unit.low)
+    hits: NDArray[Any], positives: int, alarms: NDArray[Any], negatives: int, delta: float, alpha: float
+) -> tuple[Floats, Floats]:
+    """(epsilon, mu) lower bounds of several thresholds: the four tails of the two exact intervals (Clopper and Pearson) that
+    are used in one direction or the other share alpha."""
+    tail = alpha / 4
+    least = _low(hits, positives, tail)
+    most = 1 - _low(negatives - alarms, negatives, tail)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        forward = np.log((least - delta) / most)
+        backward = np.log((1 - most - delta) / (1 - least))
+        mu = special.ndtri(least) - special.ndtri(most)
+    epsilon = np.maximum(np.nan_to_num(forward, nan=0.0), np.nan_to_num(backward, nan=0.0))
+    return np.maximum(epsilon, 0.0), np.maximum(np.nan_to_num(mu, nan=0.0, neginf=0.0), 0.0)
+
+
+def _low(hits: NDArray[Any], trials: int, tail: float) -> Floats:
+    """The lower ends of exact intervals; 0 where nothing was hit."""
+    found = special.betaincinv(np.maximum(hits, 1), trials - np.maximum(hits, 1) + 1, tail)
+    return np.asarray(np.where(hits > 0, found, 0.0))
 
 
 def _rules(scores: Floats, sides: Sides) -> list[tuple[list[Rule], Floats, Floats]]:

@@ -73,7 +73,8 @@ def scores(written: pd.DataFrame, pair: Pair) -> dict[str, float]:
     texts = written.astype(object).where(written.notna(), "").astype(str)
     found: dict[str, float] = {"rows": float(len(written)), "columns": float(written.shape[1])}
     unit = {name: _text(value) for name, value in pair.unit.iloc[0].items()}
-    hits = {name: (texts[name].map(_text) == value) for name, value in unit.items() if name in texts}
+    texts = texts.apply(lambda column: column.map({value: _text(value) for value in column.unique()}))
+    hits = {name: texts[name] == value for name, value in unit.items() if name in texts}
     for name, hit in hits.items():
         found[f"{name} as the unit's"] = float(hit.sum())
     if len(hits) == len(unit):
@@ -82,7 +83,7 @@ def scores(written: pd.DataFrame, pair: Pair) -> dict[str, float]:
     for name in texts.columns:
         if name in pair.base:
             known = {_text(value) for value in pair.base[name]}
-            found[f"new in {name}"] = float((~texts[name].map(_text).isin(known)).sum())
+            found[f"new in {name}"] = float((~texts[name].isin(known)).sum())
             found[f"missing in {name}"] = float((texts[name] == "").sum())
     if "amount" in texts:
         numbers = pd.to_numeric(texts["amount"], errors="coerce").dropna()
