@@ -39,7 +39,7 @@ from dpsynth.progress import Progress, silent
 
 PAIRS, ERRORS, TRIPLES = "network: all pairs", "network: errors of triples", "network: chosen triples"
 
-PAIRS_SHARE = 0.5
+PAIRS_SHARE = 0.35
 """Of what the one-way marginals leave, for the pairs, where there are triples to choose from."""
 
 ERRORS_SHARE = 0.04
@@ -51,7 +51,7 @@ NOISE_HEEDED = 0.4
 LIGHT = 5.0
 """Cells below so many standard deviations of a typical pair's noise are merged."""
 
-MOST_TRIPLES = 30
+MOST_TRIPLES = 45
 """Triples that are measured, at most."""
 
 COMPONENTS = 800
