@@ -18,6 +18,7 @@ from dpsynth.columns import (
     MomentColumn,
     NumberColumn,
 )
+from dpsynth.errors import UsageError
 from dpsynth.ruled import RuledColumn
 from dpsynth.schema import Schema
 from dpsynth.table.moments import frame_values
@@ -89,6 +90,20 @@ class Table:
                 else:
                     columns[name] = as_series(column, array, self.missing[name])
         return pd.DataFrame(columns, index=pd.RangeIndex(len(self)))
+
+    def to_arrow(self) -> Any:
+        """A pyarrow Table; texts are plain, types follow from the schema alone."""
+        from dpsynth.table.streaming import arrow_of
+
+        return arrow_of(self)
+
+    def to_polars(self) -> Any:
+        """A polars frame. Raises UsageError (U263) when polars is not installed."""
+        try:
+            import polars
+        except ImportError:
+            raise UsageError("U263", "polars is not installed", "pip install polars") from None
+        return polars.from_arrow(self.to_arrow())
 
 
 def known(table: Table, name: str, column: Modelled) -> Array:

@@ -128,6 +128,8 @@ def _read_parquet(file: Path, wanted: Wanted) -> Any:
 def _arrow_table(source: Source) -> Any:
     if isinstance(source, pa.Table):
         return source
+    if hasattr(source, "collect_schema") and hasattr(source, "collect"):
+        source = source.collect()  # a lazy frame of polars
     try:
         if isinstance(source, pa.RecordBatch):
             return pa.Table.from_batches([source])
@@ -144,9 +146,20 @@ def _from_arrow(table: Any, wanted: Wanted, name: str) -> Part:
     read = wanted.check(table.column_names)
     if table.num_rows == 0:
         raise DataError("D120", f"the table{name} has no rows", "is it the right one?")
-    return Part(
-        {column: table[column] for column in read}, table.num_rows, lambda row: f"row {row + 1}{name}"
-    )
+    columns = {column: _plain_texts(table[column]) for column in read}
+    return Part(columns, table.num_rows, lambda row: f"row {row + 1}{name}")
+
+
+def _plain_texts(column: Any) -> Any:
+    """Without views of texts inside a dictionary (categories of polars), which Arrow cannot unpack."""
+    kind = column.type
+    if not (pa.types.is_dictionary(kind) and pa.types.is_string_view(kind.value_type)):
+        return column
+    chunks = [
+        pa.DictionaryArray.from_arrays(chunk.indices, chunk.dictionary.cast(pa.large_string()))
+        for chunk in column.chunks
+    ]
+    return pa.chunked_array(chunks, pa.dictionary(kind.index_type, pa.large_string()))
 
 
 def _frame_names(frame: pd.DataFrame) -> list[str]:

@@ -112,6 +112,13 @@ def _arrow(table: Table) -> Any:
     return pa.table(found)
 
 
+def arrow_of(table: Table) -> Arrow:
+    """All rows as an Arrow table, as a parquet file of them is read: without dictionaries."""
+    found = _arrow(table)
+    kinds = [f.type.value_type if pa.types.is_dictionary(f.type) else f.type for f in found.schema]
+    return found.cast(pa.schema(list(zip(found.schema.names, kinds, strict=True))))
+
+
 def _listed(column: Modelled) -> Sequence[str] | None:
     """All texts that the column is written with, by code."""
     if isinstance(column, CategoryColumn) and column.written == "text":

@@ -206,7 +206,7 @@ def number(text: str, **columns: list[float | None]) -> list[float | None]:
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("a + b * 2", [21, None, 6]), ("(a + b) * 2", [22, None, 12]), ("a - b - 1", [-10, None, 5]), 
+        ("a + b * 2", [21, None, 6]), ("(a + b) * 2", [22, None, 12]), ("a - b - 1", [-10, None, 5]),
         ("-a + 1", [0, -1, -5]),
         ("a / b", [0.1, None, None]), ("if b is missing then -1 else b", [10, -1, 0]), ("max(a, 3)", [3, 3, 6]),
         ("round(a / 4)", [0, 0, 2]), ("if not (a > 1 or b > 1) then 1 else 0", [0, 0, 0]),
