@@ -68,6 +68,7 @@ def measured(
         "fit_s": round(fitted - started, 1),
         "sample_s": round(sampled - fitted, 2),
         **errors(real, synthetic, model),
+        **ungrouped(real, model, rng),
         **persons(real, synthetic),
     }
 
@@ -85,6 +86,15 @@ def errors(real: Table, synthetic: Table, model: FittedModel) -> dict[str, float
         "one_way": round(_mean(pair, list(itertools.combinations(names, 1))), 4),
         "two_way": round(_mean(pair, list(itertools.combinations(names, 2))), 4),
     }
+
+
+def ungrouped(real: Table, model: FittedModel, rng: np.random.Generator) -> dict[str, float]:
+    """The same errors of rows that the same model draws without making units of them."""
+    if model.sizes is None:
+        return {}
+    records = model.generator.sample(len(real), rng)
+    found = errors(real, Encoding(model.schema).decode(records, rng), model)
+    return {f"{name}_ungrouped": error for name, error in found.items()}
 
 
 def _mean(records: list[Records], cliques: list[tuple[str, ...]]) -> float:
