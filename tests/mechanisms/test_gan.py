@@ -14,7 +14,10 @@ from free_runs import FreeRun
 from dpsynth import Schema, fit, load
 from dpsynth.budget import Cost
 from dpsynth.domain import Domain
+from dpsynth.engines import spooled
 from dpsynth.engines.memory import MemoryEngine
+from dpsynth.engines.spool import Spool
+from dpsynth.engines.spooled import SpoolEngine
 from dpsynth.entropy import Stream
 from dpsynth.gan.critic import Critic
 from dpsynth.gan.layout import Layout
@@ -69,6 +72,17 @@ def test_with_much_budget_pairs_and_crossed_pairs_are_learnt() -> None:
     untold, _ = run(records, QUICK, Cost(30.0), target=None)
     assert total_variation(records, untold, ("a", "b")) < 0.03
     assert total_variation(records, untold, ("a", "y", "c")) > 0.12
+
+
+def test_a_table_on_disk_is_learnt_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    records, spool = copied(1_500), Spool(DOMAIN)
+    spool.append(records)
+    monkeypatch.setattr(spooled, "CHUNK", 400)
+    task, cost = Task(DOMAIN), Cost(30.0)
+    account = FreeRun(QUICK.plan(task, cost))
+    door = Curator(SpoolEngine(spool, 1), account, Stream.for_tests(b"disk"))
+    found = QUICK.measure(door, task, cost, estimate)
+    assert total_variation(records, found, ("a", "b")) < 0.05
 
 
 def test_rows_of_a_unit_share_its_clip() -> None:
@@ -149,7 +163,9 @@ def test_a_fitted_gan_states_its_joint_price_and_comes_back_without_torch(tmp_pa
         f"  {a}: {{type: category, values: {[str(i) for i in range(DOMAIN[a])]}, origin: public}}"
         for a in frame
     ]
-    schema = Schema.from_yaml("\n".join(["version: 1", "data: {unit: {entity: row}}", "columns:", *lines, ""]))
+    schema = Schema.from_yaml(
+        "\n".join(["version: 1", "data: {unit: {entity: row}}", "columns:", *lines, ""])
+    )
     model = fit(frame, schema, method="gan", epsilon=2.0, delta=1e-6)
     assert 0.98 * 2.0 <= model.receipt.certificate.epsilon <= 2.0
     assert model.receipt.certificate.accountant == "pld"
