@@ -33,7 +33,7 @@ EPSILON, DELTA = 1.0, 1e-6
 CONFIDENCE = 0.99
 DOMAIN = {"kind": 2, "group": 2, "amount": 4}
 BASE = [[0, 0, 0]] * 60 + [[1, 0, 0]] + [[0, 1, i % 4] for i in range(10)]
-PAIRS = {"alone": [1, 1, 3], "one more": [0, 0, 0]}
+PAIRS = {"one more": [0, 0, 0], "alone": [1, 1, 3]}
 SUBJECTS = ("smartnoise/mst", "dpmm/mst", "dpmm/privbayes")
 HERE = Path(__file__).parent / "peers"
 

@@ -206,9 +206,9 @@ def _certified(
 def _both(
     hits: NDArray[Any], positives: int, alarms: NDArray[Any], negatives: int, delta: float, alpha: float
 ) -> tuple[Floats, Floats]:
-    """(epsilon, mu) lower bounds of several thresholds: the four tails of the two exact intervals (Clopper and Pearson) that
-    are used in one direction or the other share alpha."""
-    tail = alpha / 4
+    """(epsilon, mu) lower bounds of several thresholds: the lower end of the one rate and the upper end of the other
+    (Clopper and Pearson) share alpha. Both directions of epsilon follow from these two."""
+    tail = alpha / 2
     least = _low(hits, positives, tail)
     most = 1 - _low(negatives - alarms, negatives, tail)
     with np.errstate(divide="ignore", invalid="ignore"):

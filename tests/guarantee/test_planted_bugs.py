@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -373,4 +374,8 @@ def test_the_bug_is_caught(bug: Bug, monkeypatch: Plant) -> None:
 def test_the_catalogue_is_long_enough_and_told() -> None:
     assert len(CATALOGUE) >= 18
     assert len({bug.name for bug in CATALOGUE}) == len(CATALOGUE)
-    assert all(f"`{bug.name}`" in as_markdown() for bug in CATALOGUE)
+    page = (Path(__file__).resolve().parents[2] / "privacy_budget.md").read_text()
+    for bug in CATALOGUE:
+        assert f"`{bug.name}`" in as_markdown()
+        assert f"`{bug.name}`" in page
+        assert f"`{bug.audit}`" in page
