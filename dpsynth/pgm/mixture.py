@@ -83,7 +83,7 @@ class MixtureModel:
         cells = self.domain.size(clique)
         if cells > MAX_QUERY_CELLS:
             raise CapacityError(
-                "C102",
+                "C104",
                 f"the marginal of {len(clique)} attributes needs {cells:.3g} cells",
                 "ask for fewer attributes",
             )
