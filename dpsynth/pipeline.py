@@ -14,10 +14,12 @@ import attacks
 from dpsynth import evaluation, release
 from dpsynth.auditing import Audit, Private, audit_rows, digest, held_out, require_enough, require_releasable
 from dpsynth.budget import Budget
+from dpsynth.constraining import require_source
 from dpsynth.discovering import require_open
 from dpsynth.errors import UsageError
 from dpsynth.mechanisms import MAX_CELLS
 from dpsynth.model import FittedModel, require_rows
+from dpsynth.prior import Prior, PriorFile
 from dpsynth.privacy.events import Charge
 from dpsynth.privacy.figures import Purchase
 from dpsynth.privacy.intake import Intake
@@ -43,7 +45,8 @@ class Settings:
     `form`: file form of the synthetic table.
     `workload`: what the method aims at. `max_cells`: how large a model may grow whose cliques the data chooses;
     `count_cells`: a method that might have to count more cells at once is refused. `policy`, `signer`: rules of the
-    organisation, and who signs. `publish`: epsilon, out of the run's own, for figures on the public page.
+    organisation, and who signs. `publish`: epsilon, out of the run's own, for figures on the public page. `despite`: rows
+    of the source may break the schema's constraints. `prior`: a public table that the model begins from.
     """
 
     holdout: float = 0.1
@@ -58,6 +61,8 @@ class Settings:
     policy: release.Policy | None = None
     signer: release.Signer | None = None
     publish: float | None = None
+    despite: bool = False
+    prior: PriorFile | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,12 +140,16 @@ def run_release(
     release.before_spending(schema, settings.human, settings.policy, budget, ledger.promise).require()
     progress("reading the table", 0.0)
     table = read_table(data, schema)
+    require_source(table, data, schema, despite=settings.despite)
     require_enough(table, settings.holdout)
     require_rows(settings.rows or 0, len(schema.domain))
     wanted = None if settings.publish is None else purchase(schema, settings.publish, budget.delta)
     preview = _plan(schema, method, budget, ledger, settings, () if wanted is None else (wanted.charge,))
     require_room(folder)
-    fitted = _paid_fit(table, preview, f"release {method}", ledger, settings, kept.keep, progress, wanted)
+    prior = None if settings.prior is None else settings.prior.beside(table, data)
+    fitted = _paid_fit(
+        table, preview, f"release {method}", ledger, settings, kept.keep, progress, wanted, prior
+    )
     made = _released(
         fitted, table, preview, kept, ledger=ledger, out=folder, settings=settings, progress=progress
     )
@@ -192,12 +201,15 @@ def _paid_fit(
     keep: Callable[[FittedModel, dict[str, Any]], None],
     progress: Progress,
     wanted: Purchase | None = None,
+    prior: Prior | None = None,
 ) -> _Fitted:
     """Reserve, fit, and `keep` the model on disk before the run is committed; then buy the `wanted` figures."""
     with ledger.reserve(
         purpose, preview.charges, preview.budget, fingerprint=digest(table), unit=preview.unit
     ) as account:
-        model, intake = fit_reserved(table, preview, account, holdout=settings.holdout, progress=progress)
+        model, intake = fit_reserved(
+            table, preview, account, holdout=settings.holdout, prior=prior, progress=progress
+        )
         note = held_out(table, intake, settings.holdout)
         keep(model, note)
         rows = None if wanted is None else _sample(model, settings)
@@ -265,11 +277,12 @@ def fit_held_out(
 ) -> FittedModel:
     """A model in the new folder `out`, and beside it, private, who was held out, so that it can be audited later."""
     table = read_table(data, schema)
+    require_source(table, data, schema, despite=settings.despite)
     preview = _plan(schema, method, budget, ledger, settings)
+    prior = None if settings.prior is None else settings.prior.beside(table, data)
     require_room(out)
-    return _paid_fit(
-        table, preview, f"fit {method}", ledger, settings, partial(keep, folder=out), progress
-    ).model
+    remember = partial(keep, folder=out)
+    return _paid_fit(table, preview, f"fit {method}", ledger, settings, remember, progress, None, prior).model
 
 
 def release_rows(
@@ -332,7 +345,7 @@ def asked_of(project: Project) -> attacks.Asked:
 
 def settings_of(project: Project) -> Settings:
     """What the project file asks of a run."""
-    target = project.generator.workload.target
+    target, public = project.generator.workload.target, project.generator.prior
     return Settings(
         holdout=project.audit.holdout,
         rows=project.generator.rows,
@@ -344,6 +357,8 @@ def settings_of(project: Project) -> Settings:
         form="parquet" if project.data_path.suffix in {".parquet", ".pq"} else "csv",
         human=release.ReleaseFields.from_json(project.release.human()),
         publish=project.audit.publish.epsilon if project.audit.publish else None,
+        prior=None if public is None else PriorFile(project.folder / public.path, public.reason),
+        despite=project.data.violations == "allow",
     )
 
 

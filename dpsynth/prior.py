@@ -34,7 +34,7 @@ from dpsynth.mechanisms import bags
 from dpsynth.mechanisms.base import Task
 from dpsynth.mechanisms.coarse import marginals
 from dpsynth.model.prior_note import PriorNote
-from dpsynth.pgm import MergedModel, Model
+from dpsynth.pgm import GraphicalModel, MergedModel, Model
 from dpsynth.pgm.lookup import Distinct
 from dpsynth.pgm.merged import merges_of
 from dpsynth.pgm.zeros import Estimation
@@ -103,6 +103,20 @@ class Prior:
             )
 
 
+@dataclass(frozen=True)
+class PriorFile:
+    """Where a public table is, and why it is public."""
+
+    path: Path
+    reason: str
+
+    def beside(self, private: Table, source: Source) -> Prior:
+        """The table, read and compared with the private one; errors as `Prior.read` and `Prior.require_other`."""
+        prior = Prior.read(self.path, private.schema, self.reason)
+        prior.require_other(private, source)
+        return prior
+
+
 @dataclass(frozen=True, eq=False)
 class Structure:
     """Public records, and which of their marginals make the model that a fit begins from."""
@@ -165,7 +179,7 @@ class FromPrior:
     ) -> Model:
         merges = {**(start.merges if isinstance(start, MergedModel) else {}), **merges_of(measurements)}
         if not self._helps(domain, measurements, merges):
-            return self._estimate(domain, measurements, start=None)
+            return self._estimate(domain, measurements, start=_even(domain, merges))
         if start is None or not _alike(start, merges):
             start = self._public(merges)
         return self._kept(domain, measurements, merges, start)
@@ -214,6 +228,16 @@ def from_prior(prior: Prior, schema: Schema, task: Task, estimate: Estimation) -
     be discovered."""
     structure = Structure(task, Encoding(schema).encode(prior.table.under(schema)))
     return replace(task, known=structure.cliques), FromPrior(structure, estimate)
+
+
+def _even(domain: Domain, merges: Merges) -> Model | None:
+    """A beginning that says nothing but which cells are merged."""
+    if not merges:
+        return None
+    coarse = merged_domain(domain, merges)
+    inside = GraphicalModel(coarse, 1.0, {(a,): np.zeros(coarse[a]) for a in coarse.attributes})
+    shares = {a: (1.0 / np.bincount(cells))[cells] for a, cells in merges.items()}
+    return MergedModel(domain, inside, merges, shares)
 
 
 def _alike(model: Model, merges: Merges) -> bool:

@@ -6,7 +6,7 @@ import datetime as dt
 import math
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -88,15 +88,35 @@ class WorkloadSpec(Declared):
         return Workload(self.target, None if self.pairs == "all" else self.pairs)
 
 
+class PriorSpec(Declared):
+    """A public table of the same columns that the model begins from, at no charge. `reason`: why it is public, in words
+    that the release repeats; nothing protects its rows."""
+
+    path: Text
+    reason: Text
+
+    @model_validator(mode="after")
+    def _check(self) -> PriorSpec:
+        if not filled(self.reason):
+            raise Fault(
+                "S145",
+                "a public table needs a reason why it is public",
+                "write generator: {prior: {reason: ...}}",
+            )
+        return self
+
+
 class GeneratorSpec(Declared):
     """`max_cells`: how large a model may grow whose cliques the data chooses; `count_cells`: how many cells may have to
-    be counted at once; `rows`: how many synthetic rows to draw, a declared number, never that of the data."""
+    be counted at once; `rows`: how many synthetic rows to draw, a declared number, never that of the data; `prior`: a
+    public table to begin from."""
 
     method: Method = "tree"
     max_cells: Annotated[Finite, Field(ge=100, le=1e9)] = 5.0e6
     count_cells: Annotated[Finite, Field(ge=100, le=1e9)] = 3.0e7
     rows: Annotated[Whole, Field(ge=1, le=1_000_000_000)] | None = None
     workload: WorkloadSpec = WorkloadSpec()
+    prior: PriorSpec | None = None
 
 
 class PublishSpec(Declared):
@@ -242,6 +262,8 @@ class Project:
     audit: AuditSpec
     release: ReleaseSpec
     folder: Path
+    constraint_lines: tuple[int, ...] = ()
+    """Where each constraint stands in the file; 0 where nobody knows."""
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Project:
@@ -251,7 +273,9 @@ class Project:
     @classmethod
     def from_yaml(cls, text: str | bytes, folder: Path | None = None) -> Project:
         data, lines = strict_yaml.loads(text)
-        return cls._from_file(validate(ProjectFile, as_mapping(data), lines), folder)
+        file = validate(ProjectFile, as_mapping(data), lines)
+        places = tuple(lines.get(("constraints", i), 0) for i in range(len(file.constraints)))
+        return replace(cls._from_file(file, folder), constraint_lines=places)
 
     @classmethod
     def _from_file(cls, file: ProjectFile, folder: Path | None) -> Project:

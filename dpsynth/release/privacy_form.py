@@ -198,6 +198,15 @@ class GateResult(_Part):
     checks: Annotated[list[Rule], Field(min_length=1)]
 
 
+class PublicTable(_Part):
+    """A table that a person declared public, from which the model began."""
+
+    name: Line
+    rows: Annotated[int, Field(ge=1)]
+    sha256: Hash
+    reason: Line
+
+
 class PrivacyFile(_Part):
     """What protects whom in one release: the one file that the other documents are rendered from."""
 
@@ -213,6 +222,7 @@ class PrivacyFile(_Part):
     charges: Annotated[list[Charge], Field(min_length=1)]
     published_figures: list[Figure]
     unprotected_quantities: Annotated[list[Unprotected], Field(min_length=1)]
+    prior: PublicTable | None = None
     bounds: Annotated[list[Bound], Field(min_length=1)]
     audits: Audits
     ledger: Account

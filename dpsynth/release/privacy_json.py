@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dpsynth.model.prior_note import PriorNote
 from dpsynth.privacy import events
 from dpsynth.privacy.accounting import dominating_gaussian
 from dpsynth.privacy.events import Charge, Event
@@ -45,7 +46,11 @@ def privacy_json(
         "gaussian": {"mu": receipt.mu, "d0": receipt.d0},
         "charges": _charges(receipt),
         "published_figures": list(said.published),
-        "unprotected_quantities": unprotected(schema, receipt.unit.entity, audit),
+        "unprotected_quantities": [
+            *unprotected(schema, receipt.unit.entity, audit),
+            *public_table(said.prior),
+        ],
+        **({} if said.prior is None else {"prior": said.prior.as_json()}),
         "bounds": _bounds(schema, said.human),
         "audits": audit.as_json(),
         "ledger": {**_ledger(receipt), **said.standing.as_json()},
@@ -58,13 +63,15 @@ def privacy_json(
 class Said:
     """What privacy.json repeats because nobody can compute it: people's words, the gate, the account's standing.
 
-    `published`: figures that were bought for the public, as `privacy.figures` describes them.
+    `published`: figures that were bought for the public, as `privacy.figures` describes them. `prior`: the public table
+    that the model began from.
     """
 
     human: ReleaseFields
     gate: Json
     standing: Standing
     published: Sequence[Json] = ()
+    prior: PriorNote | None = None
 
 
 def _bounds(schema: Schema, human: ReleaseFields) -> list[Json]:
@@ -247,6 +254,23 @@ def unprotected(schema: Schema, entity: str, audit: AuditFacts) -> list[Json]:
             }
         )
     return found
+
+
+def public_table(prior: PriorNote | None) -> list[Json]:
+    """What is to be said of a public table that the model began from, if there was one."""
+    if prior is None:
+        return []
+    return [
+        {
+            "quantity": f"the public table {prior.name!r} ({prior.rows} rows, sha256 {prior.sha256[:16]}...)",
+            "why": f"declared public: {prior.reason}. The model began from it at no charge; nothing protects its rows",
+        },
+        {
+            "quantity": "the source is another table than the public one",
+            "why": "a run stops, before it counts, when they share most of their unique rows; that this one did not is "
+            "visible",
+        },
+    ]
 
 
 def _ledger(receipt: Receipt) -> Json:

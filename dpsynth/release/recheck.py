@@ -8,6 +8,7 @@ from typing import Any
 
 from dpsynth.budget import Budget
 from dpsynth.errors import DPSynthError, VerifyError
+from dpsynth.model.prior_note import PriorNote
 from dpsynth.privacy import accounting
 from dpsynth.privacy.events import (
     Charge,
@@ -108,7 +109,8 @@ def _said(stated: Json) -> Said:
         raise ValueError("the account at release is below the run, or above the promise")
     human = ReleaseFields.from_json(stated["human"])
     check_figures(stated["published_figures"], [(c["purpose"], c["event"]) for c in stated["charges"]])
-    return Said(human, dict(stated["gate"]), standing, stated["published_figures"])
+    prior = PriorNote.from_json(stated["prior"]) if "prior" in stated else None
+    return Said(human, dict(stated["gate"]), standing, stated["published_figures"], prior)
 
 
 def _computed(stated: Json, schema: Schema, events: list[Event], said: Said) -> Json:

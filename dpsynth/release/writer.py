@@ -88,7 +88,7 @@ def write(
     standing = standing or Standing.alone(model.receipt)
     gate = judge(model.schema, human, model.receipt, suite, policy, standing)
     gate.require()
-    said = Said(human, gate.as_json(), standing, published)
+    said = Said(human, gate.as_json(), standing, published, model.prior)
     with staged(root) as stage:
         audit = AuditFacts.of(suite, samples_audited)
         report = _write_public(stage / PUBLIC, model, synthetic, audit, said, form, signer)
