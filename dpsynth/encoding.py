@@ -58,8 +58,11 @@ class Encoding:
         """A table whose rows encode to `records` again.
 
         Within a cell values are spread uniformly over those it can hold. Id columns count upwards from
-        `first_id`. `unit`: each row's unit, numbered from 0, ascending; the unit's column then counts units.
+        `first_id`. `unit`: each row's unit, numbered from 0, ascending; the unit's column then counts units. ValueError for
+        a schema that leaves something to discover: its cells have no values yet.
         """
+        if self.schema.unknown:
+            raise ValueError(f"values of {', '.join(self.schema.unknown)} are still to be discovered")
         rows = len(records)
         values: dict[str, NDArray[Any]] = {}
         missing: dict[str, NDArray[np.bool_]] = {}

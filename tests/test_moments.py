@@ -43,7 +43,7 @@ def texts(kind: str, seed: int, n: int = 20, missing: bool = False) -> list[str]
     schema = of(x={**KINDS[kind], "missing": missing})
     encoding, rng = Encoding(schema), np.random.default_rng(seed)
     codes = encoding.encode(read_table(pd.DataFrame({"x": [""]}), of(x={**KINDS[kind], "missing": True})))
-    records = type(codes)(encoding.domain, (rng.integers(0, encoding.domain["x"], n).astype(np.uint8),))
+    records = type(codes)(encoding.domain, (rng.integers(0, encoding.domain["x"], n).astype(np.uint16),))
     frame = encoding.decode(records, rng).to_frame()
     return list(_csv_cells(frame, schema))
 
