@@ -33,13 +33,13 @@ from dpsynth.records import Records
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-GRID = 1 << 24
+GRID = 1 << 20
 """Steps of the grid in one unit's largest contribution."""
-HALF = 1 << 12
+HALF = 1 << 10
 """Steps for a row of `Outer.inputs`: its square is `GRID`."""
 MARGIN = 2.0**-30
 SAFETY = 1 + 1e-8
-MIN_SIGMA, MAX_SIGMA = 2.0**-6, 2.0**16
+MIN_SIGMA, MAX_SIGMA = 2.0**-6, 2.0**19
 """Noise multipliers for which noise on the grid is drawn."""
 PIECE = 1 << 12
 """Records whose gradients are held at once, but for a unit that has more."""

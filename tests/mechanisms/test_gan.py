@@ -12,7 +12,7 @@ import pytest
 from free_runs import FreeRun
 
 from dpsynth import Schema, fit, load
-from dpsynth.budget import Cost
+from dpsynth.budget import MIN_DELTA, MIN_EPSILON, Budget, Cost
 from dpsynth.domain import Domain
 from dpsynth.engines import spooled
 from dpsynth.engines.memory import MemoryEngine
@@ -28,6 +28,7 @@ from dpsynth.mechanisms.coarse import merges_for
 from dpsynth.mechanisms.gan import CRITIC, FINEST, Gan, _most_cells
 from dpsynth.pgm import MergedMixture, MixtureModel
 from dpsynth.pgm import fit as estimate
+from dpsynth.privacy.accounting import calibrate, certify
 from dpsynth.privacy.curator import Curator
 from dpsynth.privacy.events import Composed, DpSgd
 from dpsynth.privacy.merging import merged_domain
@@ -154,6 +155,12 @@ def test_the_limit_on_cells_makes_the_critic_coarser() -> None:
 def test_only_targets_of_few_values_are_crossed(size: int, columns: int, crossed: bool) -> None:
     domain = Domain.from_sizes({"y": size, "a": 3, "b": 3}).project(("y", "a", "b")[:columns])
     assert (gan_module._crossed(Task(domain, workload=Workload("y"))) == "y") is crossed
+
+
+def test_the_smallest_promise_has_a_plan() -> None:
+    task, budget = Task(DOMAIN, 5, Workload("y")), Budget(MIN_EPSILON, MIN_DELTA)
+    cost = calibrate(lambda c: [charge.event for charge in Gan().plan(task, c)], budget)
+    assert certify([c.event for c in Gan().plan(task, cost)], budget.delta).epsilon <= MIN_EPSILON
 
 
 def test_a_fitted_gan_states_its_joint_price_and_comes_back_without_torch(tmp_path: Path) -> None:

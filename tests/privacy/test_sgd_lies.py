@@ -83,7 +83,7 @@ def audit_clipped_units() -> None:
             moved = with_unit - contribution(others, list(range(40)))
             assert np.linalg.norm(moved) <= 1 + 1e-12, "a unit moves the sum by more than the clip"
             expected = min(1.0, rows * length * math.sqrt(6) / 2.0)
-            assert np.linalg.norm(moved) == pytest.approx(expected, rel=1e-3), "gradients are lost"
+            assert np.linalg.norm(moved) == pytest.approx(expected, rel=1e-2), "gradients are lost"
 
 
 def audit_finite_sums() -> None:
