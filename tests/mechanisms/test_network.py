@@ -36,6 +36,12 @@ def records() -> Records:
     return Records.of(DOMAIN, {"a": a, "b": b, "c": c, "d": d})
 
 
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what does not depend on how long is trained."""
+    monkeypatch.setattr(network, "STEPS", (4, 4))
+
+
 def exact(records: Records, clique: tuple[str, ...]) -> Floats:
     counts = np.zeros(DOMAIN.shape(clique))
     np.add.at(counts, tuple(records[a] for a in clique), 1)
@@ -84,7 +90,10 @@ def test_the_pull_holds_what_nothing_measured(records: Records) -> None:
     assert error(model, records, ("c",)) < 0.01
 
 
-def test_a_triple_is_chosen_where_pairs_are_not_enough(records: Records) -> None:
+def test_a_triple_is_chosen_where_pairs_are_not_enough(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network, "COMPONENTS", 60)
     found, run = measured("network", records, Cost(0.5), workload=Workload("d"))
     assert isinstance(found, Mixed)
     assert ("a", "b", "d") in {m.clique for m in found.measurements}
@@ -94,7 +103,7 @@ def test_a_triple_is_chosen_where_pairs_are_not_enough(records: Records) -> None
     assert error(found.generator, records, ("a", "b", "d")) < 0.05  # type: ignore[arg-type]
 
 
-def test_light_cells_are_merged_and_spread_out_again() -> None:
+def test_light_cells_are_merged_and_spread_out_again(short: None) -> None:
     domain = Domain.of(a=200, b=2, c=2)
     rng = np.random.default_rng(2)
     a = np.minimum(rng.geometric(0.02, 5000), 199)
@@ -105,7 +114,7 @@ def test_light_cells_are_merged_and_spread_out_again() -> None:
     assert found.generator.inside.domain["a"] < 100
 
 
-def test_pairs_that_nobody_asked_for_are_not_paid_for(records: Records) -> None:
+def test_pairs_that_nobody_asked_for_are_not_paid_for(records: Records, short: None) -> None:
     found, _ = measured("network", records, Cost(0.5), workload=Workload(pairs=(("a", "b"),)))
     assert ("c", "d") not in {m.clique for m in found.measurements}
     assert ("a", "b") in {m.clique for m in found.measurements}
