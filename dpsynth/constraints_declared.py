@@ -265,7 +265,7 @@ class Constraint(Declared):
 
     def with_map(self, known: Mapping[str, Any]) -> Constraint:
         """The same with a map that was learnt for a charge."""
-        return self.model_copy(update={"map": dict(known), "origin": "dp"})
+        return Constraint.model_validate({**self.as_plain(), "map": dict(known), "origin": "dp"})
 
     def as_plain(self) -> dict[str, Any]:
         """As it stands in a file."""

@@ -209,6 +209,11 @@ class Schema(Declared):
         fields = {name: getattr(self, name) for name in type(self).model_fields}
         return Schema(**{**fields, "columns": dict(columns)})
 
+    def with_constraints(self, constraints: Sequence[Constraint]) -> Schema:
+        """The same in all else."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return Schema(**{**fields, "constraints": tuple(constraints)})
+
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Schema:
         """From a project file or a schema file; its other sections are left unread."""

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from dpsynth import discovering
 from dpsynth.budget import Budget, Cost
-from dpsynth.constraining import require_source, with_zeros
+from dpsynth.constraining import require_source, with_maps, with_zeros
 from dpsynth.constraint_checks import refuse_contradictions
 from dpsynth.domain import Clique, Domain
 from dpsynth.encoding import Encoding
 from dpsynth.errors import BudgetError, CapacityError, SchemaError, UsageError
-from dpsynth.mechanisms import MAX_CELLS, METHODS, Fit, Mechanism, Task
+from dpsynth.mechanisms import MAX_CELLS, METHODS, Fit, Mechanism, Task, method_for
 from dpsynth.model import FittedModel
 from dpsynth.model.ruling import require_makeable
 from dpsynth.pgm.zeros import Estimation
@@ -64,7 +64,7 @@ class Plan:
 
     @property
     def mechanism(self) -> Mechanism:
-        return METHODS[self.method]
+        return method_for(self.method, self.task)
 
     def noise(self) -> dict[Clique, float]:
         """The noise scale, in rows a cell, of each marginal that is measured whatever the data."""
@@ -115,7 +115,7 @@ def plan(
     unit = unit_of(schema)
     refuse_contradictions(schema)
     task = task_of(schema, workload or Workload(), max_cells)
-    mechanism = METHODS[method]
+    mechanism = method_for(method, task)
     _check_size(mechanism, task, count_cells)
 
     def charges_of(cost: Cost) -> tuple[Charge, ...]:
@@ -250,6 +250,7 @@ def fit_behind(
     receipt = run.receipt()
     if receipt.unit != preview.unit:
         raise ValueError("the reservation's unit is not the plan's: reserve(..., unit=plan.unit)")
+    schema = with_maps(schema, found.measurements)
     model = FittedModel.of(schema, found.generator, preview.method, found.measurements, receipt, sizes)
     return model if prior is None else replace(model, prior=prior.note)
 

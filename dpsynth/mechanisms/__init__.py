@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 
 from dpsynth.mechanisms.aim import Aim
-from dpsynth.mechanisms.base import MAX_CELLS, Fit, Found, Mechanism, Mixed, Task
+from dpsynth.mechanisms.base import MAX_CELLS, Fit, Found, Mechanism, Mixed, Task, Told
 from dpsynth.mechanisms.gan import Gan
 from dpsynth.mechanisms.independent import Independent
 from dpsynth.mechanisms.mst import Mst
 from dpsynth.mechanisms.network import Network
 from dpsynth.mechanisms.privbayes import PrivBayes
+from dpsynth.mechanisms.telling import Telling
 from dpsynth.mechanisms.tree import CliqueTree
 from dpsynth.mechanisms.tree_aim import TreeAim
 
@@ -26,4 +27,10 @@ METHODS: Mapping[str, Mechanism] = {
     )
 }
 
-__all__ = ["MAX_CELLS", "METHODS", "Fit", "Found", "Mechanism", "Mixed", "Task"]
+
+def method_for(name: str, task: Task) -> Mechanism:
+    """The method, after the maps were learnt that the task's constraints leave open, if there are any."""
+    return Telling(METHODS[name]) if task.told else METHODS[name]
+
+
+__all__ = ["MAX_CELLS", "METHODS", "Fit", "Found", "Mechanism", "Mixed", "Task", "Told", "method_for"]

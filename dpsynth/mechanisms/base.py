@@ -23,6 +23,16 @@ MAX_CELLS = 5e6
 
 
 @dataclass(frozen=True)
+class Told:
+    """The determinant's cell tells the dependent's; `sizes`: their cells without the one for a missing value."""
+
+    determinant: str
+    dependent: str
+    sizes: tuple[int, int]
+    one_to_one: bool
+
+
+@dataclass(frozen=True)
 class Task:
     """What is to be modelled, all of it public.
 
@@ -31,6 +41,7 @@ class Task:
     whose last cell stands for a missing value, which is near nothing. `zeros`: combinations of cells that no record has, by
     clique, axes in the domain's order; the estimation knows them too. `classes`: only cells of an attribute with one
     number may be merged, so that the zeros stay exact. `known`: cliques of a public table's model, which the fit keeps.
+    `told`: functional dependencies whose map is to be learnt first.
     """
 
     domain: Domain
@@ -42,6 +53,7 @@ class Task:
     zeros: Mapping[Clique, NDArray[np.bool_]] = field(default_factory=dict, compare=False)
     classes: Mapping[str, NDArray[np.int64]] = field(default_factory=dict, compare=False)
     known: tuple[Clique, ...] = ()
+    told: tuple[Told, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
