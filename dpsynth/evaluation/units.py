@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpsynth.table import Table
-from dpsynth.table.units import changing_units, units_found
+from dpsynth.table.units import changing_units, read_static, units_found
 
 Floats = NDArray[np.float64]
 
@@ -47,7 +47,7 @@ def unit_agreement(synthetic: Table, train: Table, holdout: Table) -> UnitAgreem
     made, real, other = (_sizes(t, most) for t in tables)
     changing = {
         name: (_share_changing(train, name), _share_changing(synthetic, name))
-        for name in train.schema.unit.static
+        for name in read_static(train)
     }
     alike = {
         name: (_alike(train, name), _alike(synthetic, name))

@@ -51,7 +51,7 @@ def units_found(table: Table) -> UnitsFound | None:
         return None
     unit, codes = table.schema.unit, table.units
     sizes = np.bincount(codes)
-    changing = {name: len(changing_units(table, name)) for name in unit.static}
+    changing = {name: len(changing_units(table, name)) for name in read_static(table)}
     repeating = 0
     if unit.order is not None:
         pairs = np.stack([codes, table.values[unit.order].astype(np.int64)])
@@ -59,6 +59,11 @@ def units_found(table: Table) -> UnitsFound | None:
         which = np.unique(pairs, axis=1)[0]
         repeating = len(np.unique(which[times > 1]))
     return UnitsFound(int((sizes > 0).sum()), int((sizes > unit.rows_per_unit).sum()), changing, repeating)
+
+
+def read_static(table: Table) -> list[str]:
+    """The static columns that are read: those that follow a rule are not."""
+    return [name for name in table.schema.unit.static if name in table.schema.modelled]
 
 
 def changing_units(table: Table, name: str) -> Index:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from test_units import STATIC, people, schema
+from test_units import COLUMNS, STATIC, people, schema
 
 from dpsynth import Schema, evaluation, fit
 from dpsynth.evaluation.units import unit_agreement
@@ -71,3 +71,13 @@ def test_an_evaluation_holds_it() -> None:
         table.take(table.units >= 300), declared, target="sick", rng=np.random.default_rng(2),
     )  # fmt: skip
     assert found.as_json()["units"]["changing"]["sex"] == {"training": 0.0, "synthetic": 0.0}
+
+
+def test_static_columns_that_follow_a_rule_are_not_read() -> None:
+    declared = Schema(
+        columns={**COLUMNS, "arm": {"type": "drawn", "values": ["x", "y"]}},
+        unit={"entity": "person", "column": "person", "rows_per_unit": 4, "static": ("sex", "arm")},
+    )
+    found = units_found(read_table(people(50), declared))
+    assert found is not None
+    assert found.changing == {"sex": 0}
