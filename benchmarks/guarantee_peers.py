@@ -34,7 +34,7 @@ CONFIDENCE = 0.99
 DOMAIN = {"kind": 2, "group": 2, "amount": 4}
 BASE = [[0, 0, 0]] * 60 + [[1, 0, 0]] + [[0, 1, i % 4] for i in range(10)]
 PAIRS = {"one more": [0, 0, 0], "alone": [1, 1, 3]}
-SUBJECTS = ("smartnoise/mst", "dpmm/mst", "dpmm/privbayes")
+SUBJECTS = ("smartnoise_mwem/mwem", "smartnoise/mst", "dpmm/mst")
 HERE = Path(__file__).parent / "peers"
 
 
@@ -46,13 +46,14 @@ def run(options: argparse.Namespace) -> None:
             folder = options.store / f"{library}-{method}-{pair}".replace(" ", "-")
             folder.mkdir(parents=True, exist_ok=True)
             _prepare(folder, library, method, unit, options)
-            command = [str(interpreter(library, DEFAULT)), str(HERE / "audit_child.py"), str(folder)]
+            home = library.partition("_mwem")[0]
+            command = [str(interpreter(home, DEFAULT)), str(HERE / "audit_child.py"), str(folder)]
             done = subprocess.run(
                 command,
                 cwd=HERE,
                 capture_output=True,
                 text=True,
-                env={**os.environ, "OMP_NUM_THREADS": "1", **PEERS[library].environment},
+                env={**os.environ, "OMP_NUM_THREADS": "1", **PEERS[home].environment},
             )
             (folder / "stderr.txt").write_text(done.stderr[-4000:])
             print(folder.name, done.returncode, len(_lines(folder)), flush=True)

@@ -49,6 +49,8 @@ def main(folder: Path) -> None:
         found = scores(np.asarray(sample(task.rows_wanted)), unit)
         if task.library in SIZED:
             found["default rows"] = float(len(sample(None)))
+        if hasattr(adapter, "fitted_total"):
+            found["total of the fitted object"] = round(adapter.fitted_total(), 6)
         with out.open("a") as lines:
             lines.write(json.dumps({**found, "with": int(coin), "cpu_s": cpu_seconds()}) + "\n")
 

@@ -33,8 +33,8 @@ from dpsynth.privacy.rounds import Round
 from dpsynth.records import Records
 
 Floats = NDArray[np.float64]
-BITS = 40
-DRAWS = 500
+BITS = 30
+DRAWS = 400
 DOMAIN = Domain.of(a=2, b=2, c=3)
 
 

@@ -51,14 +51,21 @@ def audit_method(
         runs = [watched_fit(chosen.base, others, chosen.schema, preview, receipt)[1] for _ in range(fits)]
     except (NotAsPlanned, BudgetError) as problem:
         return Findings(f"white box: {method}", faults=(Fault("charges as planned", method, str(problem)),))
+    return judged(runs, preview, chosen, confidence)
+
+
+def judged(
+    runs: Sequence[Sequence[Answer]], preview: Plan, tables: Tables, confidence: float = CONFIDENCE
+) -> Findings:
+    """What the answers of several watched fits of one plan say."""
     answers = [answer for run in runs for answer in run]
     each = 1 - (1 - confidence) / 3
     bounds = [*by_purpose(runs, each), *by_marginal(runs, preview, each), whole(runs, preview, each)]
-    names = [each.name for each in chosen.neighbours]
-    faults = [*structural(answers, preview), *too_far(answers, chosen, names)]
+    names = [neighbour.name for neighbour in tables.neighbours]
+    faults = [*structural(answers, preview), *too_far(answers, tables, names)]
     unknown = sorted({a.question for a in answers if not a.known})
     notes = tuple(f"no audit repeats the question '{name}'" for name in unknown)
-    return Findings(f"white box: {method}", tuple(bounds), tuple(faults), notes)
+    return Findings(f"white box: {preview.method}", tuple(bounds), tuple(faults), notes)
 
 
 def by_purpose(runs: Sequence[Sequence[Answer]], confidence: float) -> list[Beside]:
