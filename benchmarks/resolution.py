@@ -1,6 +1,10 @@
 """How close single columns come at full resolution, against the resolution of the model, and what finer grids cost pairs.
 
     python -m benchmarks.resolution examples/adult.yaml adult_census.csv.gz [--epsilon 1] [--cells 32,64,128] [--seeds 3]
+        [--merging neighbours,any,none]
+
+*Merging.* Light cells are merged before pairs are measured, by noisy one-way counts alone: neighbours of an ordered column
+(the rule of the product), any cells whatever their order, or none at all.
 
 *Columns.* The distance of a column's synthetic values from the real ones, twice: at full resolution, and on the cells of
 the model, which is the best that values inside the cells could do. For whole numbers in a range of up to 1,000: total
@@ -14,9 +18,11 @@ from __future__ import annotations
 import argparse
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +30,8 @@ from numpy.typing import NDArray
 import dpsynth
 from dpsynth.columns import CategoryColumn, IntegerColumn, NumberColumn
 from dpsynth.encoding import Encoding, extent
+from dpsynth.measurement import Measurement
+from dpsynth.mechanisms import Task, coarse
 from dpsynth.project import Project
 from dpsynth.schema import Schema
 from dpsynth.table import Table, read_table
@@ -32,6 +40,18 @@ MOST_VALUES = 1_000
 QUANTILES = 10
 
 Numeric = IntegerColumn | NumberColumn
+
+
+def _none(task: Task, ones: Iterable[Measurement], least: float = 0.0) -> dict[str, Any]:
+    return {}
+
+
+def _any(task: Task, ones: Iterable[Measurement], least: float = 0.0) -> dict[str, Any]:
+    return PRODUCT(replace(task, ordered=frozenset()), ones, least)
+
+
+PRODUCT = coarse.merges_for
+MERGING = {"neighbours": PRODUCT, "any": _any, "none": _none}
 
 
 def with_cells(schema: Schema, cells: int | None) -> Schema:
@@ -159,13 +179,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--cells", default="", help="cells of each column of numbers: 32,64,128; empty: the default"
     )
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--merging", default="neighbours", help=f"of {', '.join(MERGING)}")
     parser.add_argument("--verbose", action="store_true")
     given = parser.parse_args(arguments)
-    for text in given.cells.split(","):
+    for rule, text in itertools.product(given.merging.split(","), given.cells.split(",")):
         cells = int(text) if text else None
-        print(
-            measure(given.project, given.data, given.epsilon, cells, given.seeds, given.verbose), flush=True
-        )
+        with mock.patch.object(coarse, "merges_for", MERGING[rule]):
+            found = measure(given.project, given.data, given.epsilon, cells, given.seeds, given.verbose)
+        print(f"merging {rule}, {found}", flush=True)
 
 
 if __name__ == "__main__":
