@@ -10,7 +10,9 @@
 # There is no right epsilon. There are two curves: what an attacker may gain, and how useful the rows are. This page draws
 # both from 0.1 to 10 on the bundled real table (5,912 people, at most three years each), so that you can see what you choose.
 #
-# Everything below is drawn anew when this page is built; the noise is fresh each time, so the last digits move.
+# Everything below is drawn anew when this page is built; the noise is fresh each time, so the last digits move. Nothing
+# of it could be done with a private table: each fit is paid for. It can be done with any *public* table that looks like yours,
+# and that is the way to choose.
 
 # %%
 import numpy as np
@@ -66,7 +68,7 @@ pd.DataFrame(
 # ## How useful the rows are
 #
 # Two measures. *Pairs*: of all tables of two columns, how much of the rows lies in a wrong cell (total variation). *Prediction*:
-# a model learns on synthetic rows to predict what a person costs, and is judged on real people it has never seen.
+# a linear model learns on synthetic rows to predict what a person costs, and is judged on real people it has never seen.
 # Each beside the best that can be reached: real rows of other people, and a model taught by the real table.
 
 # %%
@@ -103,12 +105,13 @@ lines(
 # %% [markdown]
 # ## People count as much as epsilon
 #
-# The noise does not grow with the table, so ten times the people are worth about as much as ten times epsilon. The same
-# method at epsilon 1 on fewer people:
+# The noise does not grow with the table, so ten times the people are worth about as much as ten times epsilon. That is
+# why a national survey can be published at an epsilon at which a school class would be nothing but noise. The same method
+# at epsilon 1 on fewer people:
 
 # %%
 sizes = []
-for n in (300, 1000, 2500, 4700):
+for n in (300, 1000, 4700):
     some = rows[rows["person"].isin(people[:n])]
     sizes.append(
         (
@@ -125,7 +128,8 @@ lines(
 )  # fmt: skip
 
 # %% [markdown]
-# So with a few hundred people, do not hope for much from any honest method: fewer columns, coarser cells, or no release.
+# Three honest ways out when there are few: ask for less (fewer columns, coarser cells), put several years together, or
+# give the rows only to somebody with a contract, at a larger epsilon. With a few hundred people, do not hope for much from any honest method: fewer columns, coarser cells, or no release.
 #
 # ## What real attacks reach
 #
