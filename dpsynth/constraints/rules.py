@@ -94,6 +94,10 @@ class Rules:
     def __bool__(self) -> bool:
         return bool(self.every)
 
+    def only_about(self, names: Iterable[str]) -> Rules:
+        """Those rules that are about none but these columns."""
+        return Rules(tuple(rule for rule in self.every if set(rule.columns) <= set(names)), self.axes)
+
     def state(self, table: Table) -> State:
         return State.of(table, self.axes)
 

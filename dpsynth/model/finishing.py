@@ -56,6 +56,8 @@ class Finishing:
         if self.evidence is not None:
             table = self.evidence.refined(table, records, rng)
         if unit is not None:
+            if self._of_units is not None:
+                table = self._of_units.mended(table, lambda rows: self._again(records.take(rows), rng), rng)
             table = with_units(table, unit)
         if kept is not None:
             table = kept(table)
@@ -70,16 +72,27 @@ class Finishing:
         return table if self.evidence is None else self.evidence.refined(table, records, rng)
 
     @cached_property
+    def _of_units(self) -> Repair | None:
+        """Rules about none but static columns are kept before these get one value for all rows of a unit."""
+        rules = Rules.of(self.encoding.schema).only_about(self.encoding.schema.unit.static)
+        guards = {} if self.evidence is None else self.evidence.allowed
+        return Repair(rules, self._likely, guards, self.fixed, self.placed) if rules else None
+
+    @cached_property
+    def _likely(self) -> Likely:
+        even = cache(lambda name: np.ones(self.encoding.domain[name]))
+        return even if self.likely is None else cache(self.likely)
+
+    @cached_property
     def _repair(self) -> Repair | None:
         schema = self.encoding.schema
         rules = Rules.of(schema)
         if not rules:
             return None
         units = {*schema.unit.static, schema.unit.order} - {None} if schema.several_rows else set()
-        even = cache(lambda name: np.ones(self.encoding.domain[name]))
         return Repair(
             rules,
-            even if self.likely is None else cache(self.likely),
+            self._likely,
             {} if self.evidence is None else self.evidence.allowed,
             self.fixed | {str(name) for name in units},
             self.placed,

@@ -175,3 +175,47 @@ def test_check_tells_lines_and_fit_wants_to_be_told(tmp_path: Path) -> None:
     assert Project.load(file).constraint_lines == (8, 9)
     assert runner.invoke(app, ["check", str(file)]).exit_code == 0
     assert runner.invoke(app, ["fit", str(file), "-o", str(tmp_path / "m")]).exit_code == 0
+
+
+def test_units_of_several_rows_keep_rules_between_their_static_columns() -> None:
+    columns = {
+        "person": {"type": "id"},
+        "born": {"type": "integer", "min": 1950, "max": 1999, "cells": 5},
+        "licence": {"type": "integer", "min": 1950, "max": 2029, "cells": 8},
+        "visit": {"type": "integer", "min": 1, "max": 4},
+        "year": {"type": "integer", "min": 1950, "max": 2029, "cells": 8},
+    }
+    unit = {
+        "entity": "person",
+        "column": "person",
+        "rows_per_unit": 4,
+        "static": ["born", "licence"],
+        "order": "visit",
+    }
+    rules = [
+        {"require": "licence - born >= 17"},
+        {"order": ["licence", "year"]},
+        {"forbid": "visit == 4 and year < 1990"},
+    ]
+    schema = Schema(columns=columns, unit=unit, constraints=rules)
+    rng = np.random.default_rng(2)
+    person = np.repeat(np.arange(400), 3)
+    born = rng.integers(1950, 1990, 400)
+    licence = np.minimum(born + rng.integers(17, 40, 400), 2020)
+    rows = pd.DataFrame(
+        {
+            "person": person,
+            "born": born[person],
+            "licence": licence[person],
+            "visit": np.tile([1, 2, 3], 400),
+            "year": np.minimum(licence[person] + rng.integers(0, 9, 1200), 2029),
+        }
+    )
+    model = fit(rows, schema, method="tree", epsilon=5.0, delta=1e-9)
+    table = model.sample_table(3_000, np.random.default_rng(0))
+    assert Rules.of(schema).broken(table) == {}
+    frame = table.to_frame()
+    assert (frame.groupby("person")[["born", "licence"]].nunique() == 1).all().all()
+    assert all(
+        visits.is_monotonic_increasing and visits.is_unique for _, visits in frame.groupby("person")["visit"]
+    )
