@@ -66,6 +66,9 @@ DOUBT = 2.0
 SAME, FEWEST = 0.5, 20
 """A public table with this share of the private table's unique rows, of at least so many, is no other table."""
 
+BY_CHANCE = 0.2
+"""Where the halves of the private table share more of their rows than this, shared rows tell nothing."""
+
 
 @dataclass(frozen=True, eq=False)
 class Prior:
@@ -90,7 +93,8 @@ class Prior:
     def require_other(self, private: Table, source: Source) -> None:
         """Raises DataError (D161) when the public table is the private one, or holds its rows. Only the operator sees it.
 
-        Compared are the files, and rows that occur once in the private table: half of them must not be in the public one.
+        Compared are the files, all rows in any order, and rows that occur once in the private table: half of them must not
+        be in the public one (unless the table's own halves are as much alike).
         """
         same = False
         if self.path is not None and isinstance(source, str | os.PathLike) and Path(source).is_file():
@@ -261,7 +265,8 @@ def _hash(table: Table, path: Path | None) -> str:
 
 
 def _shared(private: Table, public: Table) -> float:
-    """The share of the rows that occur once in the private table which are in the public one too (0 of a few)."""
+    """The share of the private table's unique rows that are in the public one: 1 for the same rows in any order, 0 where
+    chance alone would bring rows together, because there are few rows that can be."""
     columns = []
     for name in private.schema.modelled:
         if name in private.schema.unknown:
@@ -275,5 +280,13 @@ def _shared(private: Table, public: Table) -> float:
         return 0.0
     number = Distinct.of(columns).number
     own, other = number[: len(private)], number[len(private) :]
-    once = np.flatnonzero(np.bincount(own, minlength=int(number.max()) + 1) == 1)
-    return float(np.isin(once, other).mean()) if len(once) >= FEWEST else 0.0
+    if np.array_equal(np.sort(own), np.sort(other)):
+        return 1.0
+    return 0.0 if _met(own[::2], own[1::2]) > BY_CHANCE else _met(own, other)
+
+
+def _met(rows: NDArray[np.int64], others: NDArray[np.int64]) -> float:
+    """The share of `rows` that occur once there which `others` have too; 1 where there are too few to tell."""
+    names, counts = np.unique(rows, return_counts=True)
+    once = names[counts == 1]
+    return float(np.isin(once, others).mean()) if len(once) >= FEWEST else 1.0

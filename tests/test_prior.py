@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from dpsynth.model import FittedModel
 from dpsynth.model.prior_note import PriorNote
 from dpsynth.pgm.zeros import Estimation
 from dpsynth.prior import FromPrior, Prior, Structure
+from dpsynth.privacy.ledger import Ledger
 from dpsynth.project import Project
 from dpsynth.records import Records
 from dpsynth.synthesis import task_of
@@ -164,28 +164,22 @@ def test_the_model_remembers_it(tmp_path: Path) -> None:
 
 def test_a_project_names_it_with_a_reason(rewrite: Callable[[str, str], Path]) -> None:
     path = rewrite(
-        "generator: {method: mst,", "generator: {method: mst, prior: {path: old.csv, reason: TODO},"
+        "generator: {method: mst,", "generator: {method: mst, prior: {path: old.csv, reason: '...'},"
     )
     with pytest.raises(SchemaError) as caught:
         Project.load(path)
     assert caught.value.code == "DPS-S145"
 
 
-def test_a_release_says_so_everywhere(rewrite: Callable[[str, str], Path]) -> None:
+def test_a_run_from_the_private_table_itself_is_refused_before_it_spends(
+    rewrite: Callable[[str, str], Path],
+) -> None:
     old = "generator: {method: mst,"
     path = rewrite(old, f"{old} prior: {{path: old.csv, reason: 'published in 2019'}},")
     folder = path.parent
-    small_table(people=500, seed=77).drop(columns="person").to_csv(folder / "old.csv", index=False)
-    done = CliRunner().invoke(app, ["run", str(path), "-o", str(folder / "release")])
-    assert done.exit_code == 0, done.output
-    public = folder / "release" / "public"
-    privacy = json.loads((public / "privacy.json").read_text())
-    assert privacy["prior"]["reason"] == "published in 2019"
-    assert any("public table 'old.csv'" in q["quantity"] for q in privacy["unprotected_quantities"])
-    for name in ("model_card.md", "report.html", "registry.yaml", "croissant.json"):
-        assert "old.csv" in (public / name).read_text(), name
-    assert CliRunner().invoke(app, ["verify", str(public)]).exit_code == 0
     (folder / "old.csv").write_text((folder / "claims.csv").read_text())
-    again = CliRunner().invoke(app, ["run", str(path), "-o", str(folder / "again")])
-    assert again.exit_code == 4
-    assert "DPS-D161" in again.output
+    done = CliRunner().invoke(app, ["run", str(path), "-o", str(folder / "release")])
+    assert done.exit_code == 4
+    assert "DPS-D161" in done.output
+    with Ledger.load(folder / "claims.ledger") as account:
+        assert not any(entry.kind == "reserve" for entry in account.entries)
