@@ -45,7 +45,8 @@ def relabelled(
     inputs[:, own] = 0
     known = np.repeat(shares[:, own], draws, axis=0).astype(np.float64)
     belief = 1 / (1 + (noise / EVEN) ** 2)
-    logs = (1 - belief) * np.log(regression(inputs, known, own)) + belief * np.log(np.maximum(known, 1e-12))
+    said = regression(inputs, known, own)
+    logs = (1 - belief) * np.log(np.maximum(said, 1e-12)) + belief * np.log(np.maximum(known, 1e-12))
     chances = np.exp(logs - logs.max(axis=1, keepdims=True))
     chances /= chances.sum(axis=1, keepdims=True)
     split, weights = [], []
