@@ -78,6 +78,9 @@ def one_run(options: argparse.Namespace) -> None:
 def record(options: argparse.Namespace) -> None:
     """Write the record of this version: lower bounds of every method on the built-in tables."""
     found: dict[str, Any] = record_of(Budget(options.epsilon, 1e-5), options.fits)
+    bad = [name for name, audit in found["methods"].items() if "VIOLATION" in json.dumps(audit)]
+    if bad or any(audit.get("many_fits", {}).get("violated") for audit in found["methods"].values()):
+        raise SystemExit(f"a violation was found ({', '.join(bad)}): mend it first")
     RECORD.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     print(RECORD)
 

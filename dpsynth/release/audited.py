@@ -28,9 +28,14 @@ def quoted(version: str, method: str) -> str | None:
     words = (
         f"version {version}, method {method}, on the made-up tables {found['tables']}: against a claim of epsilon "
         f"{claim['epsilon']:g} at delta {claim['delta']:g}, the noise and sensitivity of every answer give a lower bound "
-        f"of {white['epsilon_lower']:.2f}"
+        f"of {_number(white['epsilon_lower'])}"
     )
     if "many_fits" in audit:
         many = audit["many_fits"]
-        words += f", {many['fits']} fits one of {many['epsilon_lower_if_gaussian']:.2f}"
+        words += f", {many['fits']} fits one of {_number(many['epsilon_lower_if_gaussian'])}"
     return f"{words} (confidence {found['confidence']:g} each); an audit finds faults, it proves no promise"
+
+
+def _number(bound: float | None) -> str:
+    """None is how JSON says that a bound is infinite."""
+    return "infinity" if bound is None else f"{bound:.2f}"

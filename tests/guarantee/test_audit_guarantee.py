@@ -126,8 +126,13 @@ def test_the_command_audits_a_method_and_exits_6_on_a_violation(
     assert (code, found["verdict"]) == (0, KEPT)
     assert json.loads((tmp_path / "found.json").read_text()) == found
     monkeypatch.setattr(noise, "discrete_gaussian", lambda s, shape, stream: np.zeros(shape, np.int64))
+    monkeypatch.setattr(guarantee, "quick_audits", lambda methods, budget, **named: [on_the_crowd(budget)])
     code, found = call("--method", "independent")
     assert (code, found["verdict"]) == (6, VIOLATION)
+
+
+def on_the_crowd(budget: Budget) -> Findings:
+    return audit_method("independent", budget, tables=crowd(), fits=1)
 
 
 def test_the_command_audits_a_project_without_reading_its_rows(
