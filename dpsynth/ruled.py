@@ -100,7 +100,8 @@ class ComputedColumn(RuledColumn):
 
     @model_validator(mode="after")
     def _check(self) -> ComputedColumn:
-        parse(self.formula)
+        for text in texts_in(parse(self.formula)):
+            clean_text(text, "a text of the formula")
         if self.decimals is not None and self.gives != "number":
             raise Fault("S171", "only numbers have decimals", "drop it, or declare gives: number")
         return self

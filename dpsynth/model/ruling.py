@@ -117,7 +117,12 @@ def _law(column: DrawnColumn) -> tuple[Any, tuple[float, float]]:
 def _made_up(name: str, column: FakerColumn, rows: int, rng: np.random.Generator) -> NDArray[Any]:
     """At most `POOL` different texts, on one line each."""
     make = _generator(name, column, int(rng.integers(2**62)))
-    pool = [make() for _ in range(min(rows, POOL))]
+    try:
+        pool = [make() for _ in range(min(rows, POOL))]
+    except Exception as problem:  # whatever a provider raises when it lacks an argument or a package
+        raise UsageError(
+            "U261", f"column '{name}': Faker cannot make {column.provider}", "name another"
+        ) from problem
     if not all(isinstance(value, str | int | float) for value in pool):
         raise UsageError("U261", f"column '{name}': Faker's {column.provider} gives no text", "name another")
     texts = np.array([" ".join(str(value).split()) for value in pool], dtype=object)
