@@ -51,12 +51,8 @@ def pages() -> Iterator[tuple[str, str]]:
 
 
 def on_post_build(config: MkDocsConfig, **_: Any) -> None:
-    """The search index as a script, so that search works from files; then the check that nothing is fetched."""
+    """The check that nothing is fetched."""
     site = Path(config.site_dir)
-    index = site / "search" / "search_index.json"
-    (site / "search" / "search_index.js").write_text(
-        f"var __index = {index.read_text(encoding='utf-8')}", encoding="utf-8"
-    )
     for page in [*site.rglob("*.html"), *site.rglob("*.css")]:
         found = _LOADED.search(page.read_text(encoding="utf-8"))
         if found:
