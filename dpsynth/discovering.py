@@ -116,9 +116,9 @@ def _ranked(table: Table) -> Records:
     alone: on no other row, and so on nobody else."""
     schema, unknown = table.schema, table.schema.unknown
     sizes, columns = dict[str, int](), dict[str, NDArray[np.unsignedinteger]]()
-    known = {name: column for name, column in schema.columns.items() if name not in unknown}
-    if any(name in known for name in schema.modelled):
-        rest = Schema(columns=known, missing_values=schema.missing_values, csv=schema.csv)
+    known = {name: column for name, column in schema.modelled.items() if name not in unknown}
+    if known:
+        rest = Schema(columns=dict(known), missing_values=schema.missing_values, csv=schema.csv)
         encoded = Encoding(rest).encode(table)
         sizes = dict(zip(encoded.domain.attributes, encoded.domain.sizes, strict=True))
         columns = {name: encoded[name] for name in sizes}
