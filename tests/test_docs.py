@@ -59,7 +59,9 @@ def test_every_charge_purpose_is_on_the_budget_page() -> None:
     """Purposes are literals in the mechanisms; each must be explained to a reviewer."""
     found = set()
     for path in (ROOT / "dpsynth" / "mechanisms").glob("*.py"):
-        found |= set(re.findall(r'"((?:mst: |aim: |privbayes: |tree: |gan: |one-way )[^"]+)"', path.read_text()))
+        found |= set(
+            re.findall(r'"((?:mst: |aim: |privbayes: |tree: |gan: |one-way )[^"]+)"', path.read_text())
+        )
     assert found
     for purpose in found:
         assert f"`{purpose}`" in BUDGET_PAGE, purpose

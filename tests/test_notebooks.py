@@ -12,7 +12,7 @@ from docs.tools import notebook_pages
 from docs.tools.notebook_pages import Cell, Output, as_ipynb, as_page, cells, notebooks, run
 
 WORDS = {
-    "1_release": ["intact", "DPS-V108", "wrongly" if False else "dpsynth ledger show", "<svg"],
+    "1_release": ["intact", "DPS-V108", "dpsynth ledger show", "<svg"],
     "2_audit": ["VIOLATION", "A: dpsynth", "recoded", "<svg"],
     "3_budget": ["DPS-B210", "fits", "histogram of plans", "<svg"],
     "4_epsilon": ["50 % sure becomes at most", "<svg"],
