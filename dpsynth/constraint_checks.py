@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -48,7 +47,7 @@ class Finding:
 def findings(schema: Schema) -> list[Finding]:
     """Everything that is wrong with the schema's constraints; a contradiction hides what else there may be."""
     rules = Rules.of(schema)
-    parts = [_Part.of(group, rules, Encoding(schema).domain) for group in _groups(rules)]
+    parts = [_Part.of(group, rules, Encoding(schema).domain) for group in rules.together()]
     wrong = [found for part in parts for found in part.contradictions()]
     if wrong:
         return wrong
@@ -58,7 +57,7 @@ def findings(schema: Schema) -> list[Finding]:
 def refuse_contradictions(schema: Schema, lines: Sequence[int] = ()) -> None:
     """Raises SchemaError (S166) for constraints that no row can keep."""
     rules = Rules.of(schema)
-    for group in _groups(rules):
+    for group in rules.together():
         for found in _Part.of(group, rules, Encoding(schema).domain).contradictions():
             named = ", ".join(named_rule(schema, number, lines) for number in found.rules)
             raise SchemaError("S166", f"{named}: {found.words}", "correct or drop one of them")
@@ -68,15 +67,6 @@ def named_rule(schema: Schema, number: int, lines: Sequence[int] = ()) -> str:
     """A constraint in an error or a note."""
     where = f", line {lines[number - 1]}" if number <= len(lines) and lines[number - 1] else ""
     return f"constraint {number} ({schema.constraints[number - 1].words}{where})"
-
-
-def _groups(rules: Rules) -> list[list[Rule]]:
-    """Rules that share columns, together."""
-    groups: list[list[Rule]] = []
-    for rule in rules.every:
-        touching = [g for g in groups if any(set(rule.columns) & set(r.columns) for r in g)]
-        groups = [g for g in groups if g not in touching] + [[*chain.from_iterable(touching), rule]]
-    return groups
 
 
 @dataclass(frozen=True, eq=False)

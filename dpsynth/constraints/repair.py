@@ -54,7 +54,7 @@ class Repair:
         """The same rows, of which none breaks a rule. Raises DataError (D210) when that cannot be done."""
         whole = self.rules.state(table)
         changed: set[str] = set()
-        for part in self._parts():
+        for part in (_Part(rules, self.rules.axes) for rules in self.rules.together()):
             rows = np.flatnonzero(part.broken(whole))
             if not len(rows):
                 continue
@@ -67,14 +67,6 @@ class Repair:
             whole.put(rows, state, part.columns)
             changed.update(part.columns)
         return _written(table, whole, changed, self.rules.axes)
-
-    def _parts(self) -> list[_Part]:
-        """Rules that share columns, together."""
-        parts: list[list[Rule]] = []
-        for rule in self.rules.every:
-            touching = [p for p in parts if any(set(rule.columns) & set(r.columns) for r in p)]
-            parts = [p for p in parts if p not in touching] + [[r for p in touching for r in p] + [rule]]
-        return [_Part(tuple(sorted(p, key=lambda r: r.number)), self.rules.axes) for p in parts]
 
     def _redrawn(self, part: _Part, state: State, rows: Rows, redraw: Redraw) -> None:
         if not any(axis.is_grid and (axis.ends > axis.starts).any() for axis in part.axes):

@@ -94,6 +94,14 @@ class Rules:
     def __bool__(self) -> bool:
         return bool(self.every)
 
+    def together(self) -> list[tuple[Rule, ...]]:
+        """Rules that hang together by their columns, each set in the order of the file."""
+        sets: list[list[Rule]] = []
+        for rule in self.every:
+            touching = [s for s in sets if any(set(rule.columns) & set(r.columns) for r in s)]
+            sets = [s for s in sets if s not in touching] + [[r for s in touching for r in s] + [rule]]
+        return [tuple(sorted(found, key=lambda rule: rule.number)) for found in sets]
+
     def only_about(self, names: Iterable[str]) -> Rules:
         """Those rules that are about none but these columns."""
         return Rules(tuple(rule for rule in self.every if set(rule.columns) <= set(names)), self.axes)
