@@ -23,7 +23,7 @@ from attacks.guarantee.canaries import count_middle, count_scores, one_run_bound
 from attacks.guarantee.gaussian import epsilon_of
 from attacks.guarantee.many_fits import Looks
 from dpsynth.budget import Budget
-from dpsynth.guarantee.fits import OwnTrial
+from dpsynth.guarantee.fits import KNOWN, OwnTrial
 from dpsynth.guarantee.gradients import one_run_of_gradients
 from dpsynth.guarantee.quick import quick_audits
 from dpsynth.guarantee.record import RECORD, record_of
@@ -35,7 +35,9 @@ def fits(options: argparse.Namespace) -> None:
     start = time.process_time()
     trial = OwnTrial("mst", Budget(options.epsilon, 1e-5))
     looks = Looks((options.fits,), 0.95)
-    found = run_campaign("mst", trial, trial.claim, looks, workers=options.workers, journal=options.journal)
+    found = run_campaign(
+        "mst", trial, trial.claim, looks, workers=options.workers, journal=options.journal, known=KNOWN
+    )
     own = time.process_time() - start
     ratio = found.gaussian_epsilon / options.epsilon
     print(found)

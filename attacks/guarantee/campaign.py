@@ -94,12 +94,13 @@ def run_campaign(
     seed: int | None = None,
     progress: Progress | None = None,
     stop_early: bool = True,
+    known: tuple[str, float] | None = None,
 ) -> Campaign:
     """Run trials until a look refutes the claim or the last look is over.
 
     `workers`: processes (forked, so that `trial` may be any callable). `journal`: a file to which every trial is added; one
     that exists is continued. `seed` of the coins, for tests. Errors: what `trial` raises; UsageError for the journal of
-    another campaign.
+    another campaign. `known`: as in `many_fits.bound`.
     """
     record = _Record.of(journal, about, claim, looks, seed)
     sides = np.random.default_rng(record.seed).random(looks.at[-1]) < 0.5
@@ -112,7 +113,8 @@ def run_campaign(
                 record.add(ask([bool(side) for side in wanted]))
                 if progress is not None:
                     progress(f"fits: {about}", len(record.scores) / looks.at[-1])
-            best = _better(best, record.bound(sides[:until], claim.delta, looks.confidence_of(look)), looks)
+            found = record.bound(sides[:until], claim.delta, looks.confidence_of(look), known)
+            best = _better(best, found, looks)
             if stop_early and claim.is_refuted(best):
                 break
     return Campaign(about, claim, best, best.trials, looks.at[-1], claim.is_refuted(best))
@@ -179,10 +181,16 @@ class _Record:
                 out.flush()
                 os.fsync(out.fileno())
 
-    def bound(self, sides: NDArray[np.bool_], delta: float, confidence: float) -> Bound:
+    def bound(
+        self,
+        sides: NDArray[np.bool_],
+        delta: float,
+        confidence: float,
+        known: tuple[str, float] | None,
+    ) -> Bound:
         names = sorted({name for each in self.scores[: len(sides)] for name in each})
         table = [[each.get(name, np.nan) for name in names] for each in self.scores[: len(sides)]]
-        return bound(np.array(table, dtype=np.float64), sides, names, delta, confidence)
+        return bound(np.array(table, dtype=np.float64), sides, names, delta, confidence, known)
 
 
 def _number(value: float | None) -> float:

@@ -81,15 +81,23 @@ class Bound:
         }
 
 
-def bound(scores: Floats, sides: Sides, names: Sequence[str], delta: float, confidence: float) -> Bound:
+def bound(
+    scores: Floats,
+    sides: Sides,
+    names: Sequence[str],
+    delta: float,
+    confidence: float,
+    known: tuple[str, float] | None = None,
+) -> Bound:
     """The better of both ways. `scores` (trials, scores) in the order of the trials, NaN for "not there"; `sides` (trials,)
-    are the coins."""
+    are the coins. `known`: a score and the threshold above which it means "with the unit", if theory gave them before the
+    first trial (a likelihood ratio and 0): then nothing is learned and every trial is a guess."""
     if scores.ndim != 2 or len(scores) != len(sides) or scores.shape[1] != len(names):
         raise ValueError("scores have a row for each trial and a column for each name")
     values = np.where(np.isnan(scores), -np.inf, scores)
     alpha = 1 - confidence
     found = [
-        _guesses(values, sides, names, delta, GUESS_SHARE * alpha),
+        _guesses(values, sides, names, delta, GUESS_SHARE * alpha, known),
         *_halves(values, sides, names, delta, (1 - GUESS_SHARE) * alpha),
     ]
     best_mu = max(found, key=lambda each: each.mu)
@@ -128,8 +136,19 @@ class Looks:
         return 1 - alpha * (1 - LAST_SHARE) / earlier
 
 
-def _guesses(scores: Floats, sides: Sides, names: Sequence[str], delta: float, alpha: float) -> Bound:
-    right, made, rule = guessed(scores, sides)
+def _guesses(
+    scores: Floats,
+    sides: Sides,
+    names: Sequence[str],
+    delta: float,
+    alpha: float,
+    known: tuple[str, float] | None,
+) -> Bound:
+    if known is None:
+        right, made, rule = guessed(scores, sides)
+    else:
+        rule, made = Rule(list(names).index(known[0]), 1, known[1]), len(sides)
+        right = int((rule.guess(scores) == sides).sum())
     if not made:
         return Bound(0.0, 0.0, len(sides), 1 - alpha, names[0], "guesses")
     rate = clopper_pearson(right, made, 1 - 2 * alpha).low  # one-sided

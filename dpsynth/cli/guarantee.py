@@ -17,7 +17,7 @@ from dpsynth.budget import Budget
 from dpsynth.cli.common import Answer, Screen
 from dpsynth.errors import AuditError, UsageError
 from dpsynth.guarantee.findings import VIOLATION, Findings, verdict_of
-from dpsynth.guarantee.fits import OwnTrial
+from dpsynth.guarantee.fits import KNOWN, OwnTrial
 from dpsynth.guarantee.of_model import audit_model
 from dpsynth.guarantee.quick import quick_audits
 from dpsynth.mechanisms import METHODS
@@ -65,7 +65,7 @@ def audit_guarantee(screen: Screen, asked: Asked) -> Answer:
             found = quick_audits(methods, budget, progress=progress)
             if asked.fits is not None:
                 trials = [(f"many fits: {m}", OwnTrial(m, budget)) for m in methods]
-                campaigns = _run(asked, [(name, trial, trial.claim) for name, trial in trials], progress)
+                campaigns = _run(asked, [(n, t, t.claim) for n, t in trials], progress, KNOWN)
     return _answer(asked, found, campaigns)
 
 
@@ -131,7 +131,12 @@ def _of_command(asked: Asked, progress: Any) -> list[Campaign]:
     return _run(asked, trials, progress)
 
 
-def _run(asked: Asked, trials: Sequence[tuple[str, Trial, Claim]], progress: Any) -> list[Campaign]:
+def _run(
+    asked: Asked,
+    trials: Sequence[tuple[str, Trial, Claim]],
+    progress: Any,
+    known: tuple[str, float] | None = None,
+) -> list[Campaign]:
     """Campaigns one after the other, which share the error probability."""
     each = 1 - (1 - CONFIDENCE) / len(trials)
     looks = Looks.doubling(asked.fits or 500, each)
@@ -146,6 +151,7 @@ def _run(asked: Asked, trials: Sequence[tuple[str, Trial, Claim]], progress: Any
             workers=asked.workers,
             journal=None if asked.journal is None else asked.journal / f"{_slug(name)}.jsonl",
             progress=progress,
+            known=known,
         )
         for name, trial, claim in trials
     ]

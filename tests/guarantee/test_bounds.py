@@ -57,7 +57,7 @@ def test_the_estimate_comes_near_the_truth_and_never_above_it() -> None:
     rng = np.random.default_rng(8)
     mu = mu_of(4.0, 1e-5)
     scores, sides = two_gaussians(mu, 10_000, rng)
-    found = bound(scores, sides, ["ratio"], 1e-5, 0.95)
+    found = bound(scores - mu / 2, sides, ["ratio"], 1e-5, 0.95, ("ratio", 0.0))
     assert 0.85 * 4 <= epsilon_of(found.mu, 1e-5) <= 4
     assert found.epsilon <= 4
 

@@ -17,7 +17,7 @@ from attacks.guarantee.many_fits import Looks
 from attacks.guarantee.pairs import pairs, scores
 from dpsynth.budget import Budget
 from dpsynth.errors import AuditError, UsageError
-from dpsynth.guarantee.fits import OwnTrial
+from dpsynth.guarantee.fits import KNOWN, OwnTrial
 from dpsynth.privacy import noise
 
 CLAIM = Claim(1.0, 1e-6, 0.25)
@@ -151,7 +151,7 @@ def test_numbers_are_alike_however_they_are_written() -> None:
 
 def own(budget: Budget, fits: int, confidence: float) -> Campaign:
     trial = OwnTrial("independent", budget)
-    return run_campaign("independent", trial, trial.claim, Looks((fits,), confidence))
+    return run_campaign("independent", trial, trial.claim, Looks((fits,), confidence), known=KNOWN)
 
 
 def test_many_fits_of_the_honest_code() -> None:

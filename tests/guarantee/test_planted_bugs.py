@@ -23,6 +23,7 @@ from dpsynth.guarantee.discoveries import audit_discovery
 from dpsynth.guarantee.findings import Fault, Findings
 from dpsynth.guarantee.gradients import audit_gradients
 from dpsynth.guarantee.structure import audit_structure
+from dpsynth.guarantee.tables import people
 from dpsynth.guarantee.white_box import audit_method
 from dpsynth.measurement import Measurement
 from dpsynth.model import FittedModel
@@ -36,8 +37,8 @@ METHOD = "mst"
 Plant = pytest.MonkeyPatch
 
 AUDITS: dict[str, Callable[[], Findings]] = {
-    "audit_method": lambda: audit_method(METHOD, BUDGET),
-    "audit_structure": lambda: audit_structure(METHOD, BUDGET),
+    "audit_method": lambda: audit_method(METHOD, BUDGET, tables=people(250), fits=2),
+    "audit_structure": lambda: audit_structure(METHOD, BUDGET, people(60)),
     "audit_choices": audit_choices,
     "audit_gradients": audit_gradients,
     "audit_discovery": audit_discovery,
