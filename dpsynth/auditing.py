@@ -49,6 +49,12 @@ class Private:
 
         Raises UsageError when it does not describe this table.
         """
+        if "sample_of_units" in held_out:
+            raise UsageError(
+                "U213",
+                "the fit streamed its table: it kept a sample of it and no list of who was held out",
+                "dpsynth run attacks with that sample; or give --train and --holdout",
+            )
         if held_out.get("table_sha256") != digest(table).hex():
             raise UsageError(
                 "U117", "the hold-out file belongs to another table", "give the one written by the fit"

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from dpsynth.constraining import BrokenBySource, refusal
+from dpsynth.constraints import Rules
 from dpsynth.encoding import Encoding
 from dpsynth.errors import SchemaError
 from dpsynth.model import FittedModel
@@ -30,17 +32,18 @@ def take_in_large(
     schema: Schema,
     *,
     holdout: float,
+    despite: bool = False,
     keep: int = SAMPLE,
     folder: Path | None = None,
     progress: Progress = silent,
 ) -> StreamIntake:
     """The source, checked row by row, bounded and split; releases nothing and costs nothing.
 
-    `source`: csv or parquet files or a DuckDB relation. `folder`: for the encoded rows, about one byte for each value
-    (and four times as much, for a while, where units have several rows).
+    `source`: csv or parquet files or a DuckDB relation. `despite`: rows may break the schema's constraints. `folder`: for
+    the encoded rows, about one byte for each value (and four times as much, for a while, where units have several rows).
 
-    Raises DataError for rows that do not fit, SchemaError for a column that is still to be discovered (S153), CapacityError
-    when the disk is full.
+    Raises DataError for rows that do not fit or break a constraint, SchemaError for a column that is still to be
+    discovered (S153), CapacityError when the disk is full.
     """
     if schema.unknown:
         raise SchemaError(
@@ -50,7 +53,7 @@ def take_in_large(
         )
     nameless = itertools.count()
     return take_in_stream(
-        _told(scan(source, schema), progress),
+        _told(_kept_rules(scan(source, schema), schema, despite), progress),
         Encoding(schema).domain,
         rows_per_unit=schema.unit.rows_per_unit,
         holdout=holdout,
@@ -68,6 +71,24 @@ def fit_large_reserved(
     if unit_of(schema) != preview.unit:
         raise ValueError("the table's unit is not the plan's")
     return fit_behind(intake.curator(run), schema, preview, run, progress=progress)
+
+
+def _kept_rules(tables: Iterator[Table], schema: Schema, despite: bool) -> Iterator[Table]:
+    """The tables; DataError (D212) at the first of them that breaks a constraint."""
+    rules, first = Rules.of(schema), 0
+    for table in tables:
+        broken = {} if despite else rules.broken(table)
+        if broken:
+            raise refusal(
+                [
+                    BrokenBySource(
+                        n, schema.constraints[n - 1].words, len(rows), f"row {first + int(rows[0]) + 1}"
+                    )
+                    for n, rows in broken.items()
+                ]
+            )
+        yield table
+        first += len(table)
 
 
 def _told(tables: Iterator[Table], progress: Progress) -> Iterator[Table]:

@@ -12,25 +12,24 @@ import numpy as np
 
 import attacks
 from dpsynth import evaluation, release
-from dpsynth.auditing import Audit, Private, audit_rows, digest, held_out, require_enough, require_releasable
+from dpsynth.auditing import Audit, Private, audit_rows, require_releasable
 from dpsynth.budget import Budget
-from dpsynth.constraining import require_source
 from dpsynth.discovering import require_open
 from dpsynth.errors import UsageError
 from dpsynth.mechanisms import MAX_CELLS
 from dpsynth.model import FittedModel, require_rows
-from dpsynth.prior import Prior, PriorFile
+from dpsynth.prior import PriorFile
 from dpsynth.privacy.events import Charge
 from dpsynth.privacy.figures import Purchase
-from dpsynth.privacy.intake import Intake
 from dpsynth.privacy.ledger import Ledger
 from dpsynth.privacy.ledger_filter import Remaining
 from dpsynth.progress import Progress, silent
 from dpsynth.project import Project
 from dpsynth.releasing import bought, purchase, terms_of
 from dpsynth.schema import Schema
-from dpsynth.synthesis import COUNT_CELLS, Plan, fit_reserved, plan, unit_of
-from dpsynth.table import Source, Table, read_table
+from dpsynth.synthesis import COUNT_CELLS, Plan, plan, unit_of
+from dpsynth.table import Source, Table
+from dpsynth.taken import MEMORY, Behind, Taken, take
 from dpsynth.unfinished import UnfinishedRun, keep, require_room
 from dpsynth.workload import Workload
 
@@ -45,7 +44,8 @@ class Settings:
     `form`: file form of the synthetic table.
     `workload`: what the method aims at. `max_cells`: how large a model may grow whose cliques the data chooses;
     `count_cells`: a method that might have to count more cells at once is refused. `policy`, `signer`: rules of the
-    organisation, and who signs. `publish`: epsilon, out of the run's own, for figures on the public page. `despite`: rows
+    organisation, and who signs. `publish`: epsilon, out of the run's own, for figures on the public page. `engine`: where
+    the rows are while they are counted, `memory` or `duckdb` (for tables larger than that). `despite`: rows
     of the source may break the schema's constraints. `prior`: a public table that the model begins from.
     """
 
@@ -63,6 +63,7 @@ class Settings:
     publish: float | None = None
     despite: bool = False
     prior: PriorFile | None = None
+    engine: str = MEMORY
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,32 +140,23 @@ def run_release(
     budget = Budget(epsilon, ledger.promise.delta if delta is None else delta)
     release.before_spending(schema, settings.human, settings.policy, budget, ledger.promise).require()
     progress("reading the table", 0.0)
-    table = read_table(data, schema)
-    require_source(table, data, schema, despite=settings.despite)
-    require_enough(table, settings.holdout)
+    rows = _taken(data, schema, settings, progress)
+    rows.require_enough(settings.holdout)
     require_rows(settings.rows or 0, len(schema.domain))
     wanted = None if settings.publish is None else purchase(schema, settings.publish, budget.delta)
     preview = _plan(schema, method, budget, ledger, settings, () if wanted is None else (wanted.charge,))
     require_room(folder)
-    prior = None if settings.prior is None else settings.prior.beside(table, data)
-    fitted = _paid_fit(
-        table, preview, f"release {method}", ledger, settings, kept.keep, progress, wanted, prior
-    )
-    made = _released(
-        fitted, table, preview, kept, ledger=ledger, out=folder, settings=settings, progress=progress
-    )
+    fitted = _paid_fit(rows, preview, f"release {method}", ledger, settings, kept.keep, progress, wanted)
+    made = _released(fitted, preview, kept, ledger=ledger, out=folder, settings=settings, progress=progress)
     kept.remove()
     return replace(made, notices=fitted.notices)
 
 
 @dataclass(frozen=True, eq=False)
 class _Fitted:
-    """A paid model with what is private about its fit: the intake, and in words who was held out. `figures` were bought
-    for the public, about the rows `synthetic`."""
+    """A paid model with what is private about its fit. `figures` were bought for the public, about the rows `synthetic`."""
 
-    model: FittedModel
-    intake: Intake
-    held_out: dict[str, Any]
+    behind: Behind
     notices: tuple[str, ...]
     synthetic: Table | None = None
     figures: Sequence[dict[str, Any]] = ()
@@ -192,8 +184,19 @@ def _plan(
     )
 
 
+def _taken(data: Source, schema: Schema, settings: Settings, progress: Progress) -> Taken:
+    return take(
+        data,
+        schema,
+        engine=settings.engine,
+        holdout=settings.holdout,
+        despite=settings.despite,
+        progress=progress,
+    )
+
+
 def _paid_fit(
-    table: Table,
+    rows: Taken,
     preview: Plan,
     purpose: str,
     ledger: Ledger,
@@ -201,27 +204,23 @@ def _paid_fit(
     keep: Callable[[FittedModel, dict[str, Any]], None],
     progress: Progress,
     wanted: Purchase | None = None,
-    prior: Prior | None = None,
 ) -> _Fitted:
     """Reserve, fit, and `keep` the model on disk before the run is committed; then buy the `wanted` figures."""
+    prior = rows.prior(settings.prior)
     with ledger.reserve(
-        purpose, preview.charges, preview.budget, fingerprint=digest(table), unit=preview.unit
+        purpose, preview.charges, preview.budget, fingerprint=rows.fingerprint, unit=preview.unit
     ) as account:
-        model, intake = fit_reserved(
-            table, preview, account, holdout=settings.holdout, prior=prior, progress=progress
-        )
-        note = held_out(table, intake, settings.holdout)
-        keep(model, note)
-        rows = None if wanted is None else _sample(model, settings)
+        behind = rows.fit(preview, account, settings.holdout, prior, progress)
+        keep(behind.model, behind.held_out)
+        made = None if wanted is None else _sample(behind.model, settings)
         figures = (
-            () if wanted is None or rows is None else bought(intake.curator(account), wanted, model, rows)
+            () if wanted is None or made is None else bought(behind.door(account), wanted, behind.model, made)
         )
-    return _Fitted(model, intake, note, tuple(n.text for n in account.notices), rows, figures)
+    return _Fitted(behind, tuple(n.text for n in account.notices), made, figures)
 
 
 def _released(
     fitted: _Fitted,
-    table: Table,
     preview: Plan,
     kept: UnfinishedRun,
     *,
@@ -231,9 +230,8 @@ def _released(
     progress: Progress,
 ) -> Outcome:
     """Sample, audit, bundle: what can be done again, at no charge, when it fails."""
-    model = fitted.model
+    model, private = fitted.behind.model, fitted.behind.private
     synthetic = _sample(model, settings) if fitted.synthetic is None else fitted.synthetic
-    private = Private.of(table.under(model.schema), fitted.intake)
     audit, suite, found = audit_rows(
         model,
         synthetic,
@@ -248,7 +246,7 @@ def _released(
     progress("writing the bundle", 0.0)
     further: dict[str, object] = {
         "run.json": _configuration(preview, settings, private),
-        "holdout.json": fitted.held_out,
+        "holdout.json": fitted.behind.held_out,
     }
     verification = release_rows(
         model,
@@ -276,13 +274,12 @@ def fit_held_out(
     progress: Progress = silent,
 ) -> FittedModel:
     """A model in the new folder `out`, and beside it, private, who was held out, so that it can be audited later."""
-    table = read_table(data, schema)
-    require_source(table, data, schema, despite=settings.despite)
+    rows = _taken(data, schema, settings, progress)
     preview = _plan(schema, method, budget, ledger, settings)
-    prior = None if settings.prior is None else settings.prior.beside(table, data)
     require_room(out)
     remember = partial(keep, folder=out)
-    return _paid_fit(table, preview, f"fit {method}", ledger, settings, remember, progress, None, prior).model
+    fitted = _paid_fit(rows, preview, f"fit {method}", ledger, settings, remember, progress)
+    return fitted.behind.model
 
 
 def release_rows(
@@ -359,6 +356,7 @@ def settings_of(project: Project) -> Settings:
         publish=project.audit.publish.epsilon if project.audit.publish else None,
         prior=None if public is None else PriorFile(project.folder / public.path, public.reason),
         despite=project.data.violations == "allow",
+        engine=project.data.engine,
     )
 
 

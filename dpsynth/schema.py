@@ -124,7 +124,8 @@ def _check_encoding(name: str) -> None:
 class DataSpec(Declared):
     """The `data` section: where the rows are, who is protected, how a file writes things.
 
-    `violations`: whether rows may break the constraints, decided by the operator; it says nothing of any row, and is
+    `engine`: where the rows are while they are counted; duckdb streams files that do not fit into memory, and comes with
+    the extra duckdb. `violations`: whether rows may break the constraints, decided by the operator; it says nothing of any row, and is
     not published.
     """
 
@@ -133,6 +134,7 @@ class DataSpec(Declared):
     missing_values: tuple[Text, ...] = ("",)
     csv: CsvFormat = CsvFormat()
     violations: Literal["refuse", "allow"] = "refuse"
+    engine: Literal["memory", "duckdb"] = "memory"
 
 
 class Schema(Declared):

@@ -17,6 +17,7 @@ LAYERS = [
     {"cli", "web", "__main__"},
     {""},
     {"pipeline"},
+    {"taken"},
     {"auditing", "guarantee", "unfinished", "releasing", "monitoring"},
     {"release", "evaluation", "consistency"},
     {"synthesizer", "augmenting", "large"},

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -23,6 +24,13 @@ LedgerFile = Annotated[
     Path | None,
     typer.Option("--ledger", help="The ledger file, instead of the project's.", show_default=False),
 ]
+Despite = Annotated[
+    bool, typer.Option("--despite-violations", help="Go on although rows break declared constraints.")
+]
+Engine = Annotated[
+    str | None,
+    typer.Option("--engine", help="memory, or duckdb for a table larger than memory.", show_default=False),
+]
 Epsilon = Annotated[
     float | None,
     typer.Option("--epsilon", help="Instead of the project's; there is no default.", show_default=False),
@@ -37,6 +45,8 @@ def fit(
     ],
     epsilon: Epsilon = None,
     ledger: LedgerFile = None,
+    despite: Despite = False,
+    engine: Engine = None,
 ) -> Answer:
     """Fit a model: reserves its whole cost in the ledger, then counts the rows. Spends.
 
@@ -56,7 +66,7 @@ def fit(
             budget=budget,
             ledger=account,
             out=out,
-            settings=pipeline.settings_of(spec),
+            settings=replace(pipeline.settings_of(spec), **_asked(spec, despite, engine)),
             progress=progress,
         )
         left = account.remaining()
@@ -89,13 +99,20 @@ def run(
     ledger: LedgerFile = None,
     sign: SignKey = None,
     policy: PolicyFile = None,
+    despite: Despite = False,
+    engine: Engine = None,
 ) -> Answer:
     """The main job: split, fit, sample, attack, evaluate, release, verify. Spends."""
     spec = Project.load(project)
-    terms = terms_of(spec, sign, policy, passphrase)
+    terms = {**terms_of(spec, sign, policy, passphrase), **_asked(spec, despite, engine)}
     with screen.progress() as progress:
         outcome = pipeline.run(spec, out, epsilon=epsilon, ledger=ledger, terms=terms, progress=progress)
     return Answer(outcome_data(outcome), outcome_text(outcome))
+
+
+def _asked(spec: Project, despite: bool, engine: str | None) -> dict[str, Any]:
+    """Settings that the command line changes."""
+    return {"despite": despite or spec.data.violations == "allow", "engine": engine or spec.data.engine}
 
 
 def demo(

@@ -16,7 +16,7 @@ from dpsynth.engines.spooled import SpoolEngine
 from dpsynth.entropy import Stream, system
 from dpsynth.privacy.curator import Curator
 from dpsynth.privacy.ledger import Run
-from dpsynth.table import Table
+from dpsynth.table import Table, joined
 
 UnitKeys = Callable[[Table], Sequence[bytes] | None]
 Digest = Callable[[Table], bytes]
@@ -35,6 +35,11 @@ class StreamIntake:
     holdout: Table
     fingerprint: bytes
     stream: Stream
+
+    @property
+    def both(self) -> Table:
+        """The sample of both parts."""
+        return joined([self.training, self.holdout])
 
     def curator(self, run: Run) -> Curator:
         """The door to the training records; a seeded stream taints the run for ever."""

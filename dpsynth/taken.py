@@ -1,0 +1,144 @@
+"""The private rows of one run, checked before anything is spent, wherever they are: in memory, or on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dpsynth.auditing import Private, digest, held_out, require_enough
+from dpsynth.constraining import require_source
+from dpsynth.errors import UsageError
+from dpsynth.large import fit_large_reserved, take_in_large
+from dpsynth.model import FittedModel
+from dpsynth.prior import Prior, PriorFile
+from dpsynth.privacy.curator import Curator
+from dpsynth.privacy.ledger import Run
+from dpsynth.privacy.stream_intake import StreamIntake
+from dpsynth.progress import Progress
+from dpsynth.schema import Schema
+from dpsynth.synthesis import Plan, fit_reserved
+from dpsynth.table import Source, Table, read_table
+
+MEMORY, DUCKDB = "memory", "duckdb"
+ENGINES = (MEMORY, DUCKDB)
+
+
+@dataclass(frozen=True, eq=False)
+class Behind:
+    """A fitted model with what is private about its fit: the door to its rows, the rows of both parts (or a sample of
+    them), and a note of who was held out."""
+
+    model: FittedModel
+    door: Callable[[Run], Curator]
+    private: Private
+    held_out: dict[str, Any]
+
+
+class Taken(Protocol):
+    """Rows that fit their schema. Nothing of them has been released."""
+
+    @property
+    def fingerprint(self) -> bytes:
+        """SHA-256 of the table."""
+        ...
+
+    def require_enough(self, holdout: float) -> None:
+        """Refuse a table so small that no attack could run: AuditError A323."""
+        ...
+
+    def prior(self, wanted: PriorFile | None) -> Prior | None:
+        """A public table to begin from, compared with these rows: it must be another one."""
+        ...
+
+    def fit(
+        self, preview: Plan, run: Run, holdout: float, prior: Prior | None, progress: Progress
+    ) -> Behind: ...
+
+
+def take(
+    source: Source, schema: Schema, *, engine: str, holdout: float, despite: bool, progress: Progress
+) -> Taken:
+    """Read and check `source`; each unit is held out with probability `holdout`. `despite`: rows may break constraints.
+
+    Raises DataError for rows that do not fit, UsageError U214 for an unknown engine, and what `scan` raises.
+    """
+    if engine == MEMORY:
+        table = read_table(source, schema)
+        require_source(table, source, schema, despite=despite)
+        return InMemory(table, source)
+    if engine == DUCKDB:
+        return Streamed(
+            schema,
+            take_in_large(source, schema, holdout=holdout, despite=despite, progress=progress),
+            holdout,
+        )
+    raise UsageError("U214", f"there is no engine {engine!r}", f"choose one of {', '.join(ENGINES)}")
+
+
+@dataclass(frozen=True, eq=False)
+class InMemory:
+    """A whole table."""
+
+    table: Table
+    source: Source
+
+    @property
+    def fingerprint(self) -> bytes:
+        return digest(self.table)
+
+    def require_enough(self, holdout: float) -> None:
+        require_enough(self.table, holdout)
+
+    def prior(self, wanted: PriorFile | None) -> Prior | None:
+        return None if wanted is None else wanted.beside(self.table, self.source)
+
+    def fit(self, preview: Plan, run: Run, holdout: float, prior: Prior | None, progress: Progress) -> Behind:
+        model, intake = fit_reserved(
+            self.table, preview, run, holdout=holdout, prior=prior, progress=progress
+        )
+        private = Private.of(self.table.under(model.schema), intake)
+        return Behind(model, intake.curator, private, held_out(self.table, intake, holdout))
+
+
+@dataclass(frozen=True, eq=False)
+class Streamed:
+    """Encoded rows on disk, bounded and split as they came by; of the rows themselves a sample."""
+
+    schema: Schema
+    intake: StreamIntake
+    holdout: float
+
+    @property
+    def fingerprint(self) -> bytes:
+        return self.intake.fingerprint
+
+    def require_enough(self, holdout: float) -> None:
+        require_enough(self.intake.both, holdout)
+
+    def prior(self, wanted: PriorFile | None) -> Prior | None:
+        if wanted is not None:
+            raise UsageError(
+                "U215",
+                "a streamed table has no prior yet",
+                "drop generator: {prior: ...}, or use --engine memory",
+            )
+        return None
+
+    def fit(self, preview: Plan, run: Run, holdout: float, prior: Prior | None, progress: Progress) -> Behind:
+        if holdout != self.holdout or prior is not None:
+            raise ValueError("the rows were split with another probability, or there is a prior")
+        model = fit_large_reserved(self.intake, self.schema, preview, run, progress=progress)
+        note = {
+            "probability": holdout,
+            "table_sha256": self.fingerprint.hex(),
+            "sample_of_units": {
+                "training": _units(self.intake.training),
+                "holdout": _units(self.intake.holdout),
+            },
+        }
+        return Behind(model, self.intake.curator, Private(self.intake.training, self.intake.holdout), note)
+
+
+def _units(rows: Table) -> int:
+    return len(rows) if rows.units is None or rows.unit_labels is None else len(rows.unit_labels)
