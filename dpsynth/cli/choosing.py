@@ -21,7 +21,7 @@ ORDER = ("tree", "tree-aim", "aim", "network", "privbayes", "mst", "gan", "indep
 DROWNED = 0.3
 """Mean error of single columns by noise alone above which nothing can be learnt of pairs."""
 
-CLEAR = 0.12
+CLEAR = 0.06
 """Mean error of pairs by noise alone, all measured at once, below which the network passes the tree."""
 
 
@@ -114,7 +114,7 @@ def summary(found: Sequence[Considered], advice: Sequence[Advice], rows: int) ->
         f"noise part of the error for {rows:,} rows (expected total variation)",
         f"{'epsilon':>8}  {'method':<12} {'single columns':>14} {'cells':>9} {'memory':>10}",
     ]
-    for one in found:
+    for one in sorted(found, key=lambda c: c.epsilon):
         error = one.ones_error(rows)
         if one.plan is None or error is None:
             why = "" if one.refused is None else f"cannot run: {one.refused.code}"

@@ -39,8 +39,8 @@ from dpsynth.progress import Progress, silent
 
 PAIRS, ERRORS, TRIPLES = "network: all pairs", "network: errors of triples", "network: chosen triples"
 
-PAIRS_SHARE = 0.35
-"""Of what the one-way marginals leave, for the pairs, where there are triples to choose from."""
+PAIRS_SHARE, TOLD_SHARE = 0.6, 0.35
+"""Of what the one-way marginals leave, for the pairs, where there are triples to choose from: without a target, with one."""
 
 ERRORS_SHARE = 0.04
 """Of what the one-way marginals leave, for the errors of triples."""
@@ -58,8 +58,9 @@ COMPONENTS = 800
 
 RATE = 0.1
 
-PULL, MOST_PULL = 2.0, 0.03
-"""The pull towards independence, for each part of the records that the noise of a typical pair's cell is; and at most."""
+PULL, TOLD_PULL, MOST_PULL = 1.2, 2.0, 0.03
+"""The pull towards independence, for each part of the records that the noise of a typical pair's cell is: without a
+target, with one; and at most."""
 
 STEPS = (200, 300)
 """With pairs alone, then with triples too, at most; fewer where a step is dear."""
@@ -109,9 +110,8 @@ class Network:
         found = oneway.measure(curator, split.ones)
         rest = split.pairs or split.ones
         merges = coarse.merges_for(task, found, LIGHT * _typical_noise(task, rest))
-        state = _State(
-            task, found, merges, min(MOST_PULL, PULL * _typical_noise(task, rest) / _records(found))
-        )
+        noise = _typical_noise(task, rest) / _records(found)
+        state = _State(task, found, merges, min(MOST_PULL, (TOLD_PULL if _told(task) else PULL) * noise))
         if split.pairs is not None:
             door = curator.coarsened(merges)
             shares = {pair: door.domain.size(pair) ** (2 / 3) for pair in _pairs(task)}
@@ -180,9 +180,13 @@ def _split(task: Task, cost: Cost) -> _Split:
     ones, rest = cost.share(share), cost.share(1 - share)
     if not _triples(task):
         return _Split(ones, rest, None, None)
-    return _Split(
-        ones, rest.share(PAIRS_SHARE), rest.share(ERRORS_SHARE), rest.share(1 - PAIRS_SHARE - ERRORS_SHARE)
-    )
+    pairs = TOLD_SHARE if _told(task) else PAIRS_SHARE
+    return _Split(ones, rest.share(pairs), rest.share(ERRORS_SHARE), rest.share(1 - pairs - ERRORS_SHARE))
+
+
+def _told(task: Task) -> bool:
+    """Whether a target is named."""
+    return task.workload.target is not None
 
 
 def _pairs(task: Task) -> list[Clique]:
