@@ -53,7 +53,6 @@ def refused(columns: str, head: str = HEAD) -> SchemaError:
         ("age: {min: 0, max: 9}", "S111", "lacks 'type'"),
         ("age: 7", "S112", "group of entries"),
         ("age: {type: TODO}", "S106", "still open"),
-        ("age: {type: faker, provider: name}", "S113", "not part of this version"),
         ("c: {type: date, min: 2000-01-01, max: 2001-01-01, discover: bounds}", "S110", "for a charge"),
         ("c: {type: category, values: []}", "S124", "lists no values"),
         ("c: {type: category, values: [a, b, a]}", "S124", "value 3 of the list repeats value 1"),
