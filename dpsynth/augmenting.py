@@ -152,7 +152,8 @@ def _lacking(there: Integers, shares: NDArray[np.float64]) -> Integers:
     its share, gets none."""
     total = float((there / shares).max())
     wanted: Integers = np.rint(total * shares).astype(np.int64)
-    return np.maximum(wanted - there, 0)
+    lacking: Integers = np.maximum(wanted - there, 0)
+    return lacking
 
 
 def _free_id(schema: Schema, real: Table) -> int:
