@@ -82,9 +82,7 @@ class Curator:
         fit the planned grant of this purpose. The next charge of the run closes it."""
         if not isinstance(self._account, Run):
             raise ValueError("a grant is opened in a run, not inside another grant")
-        return Curator(
-            self._engine, self._account.grant(purpose), self._stream, self._merges, self._planned
-        )
+        return Curator(self._engine, self._account.grant(purpose), self._stream, self._merges, self._planned)
 
     @property
     def remaining(self) -> float:

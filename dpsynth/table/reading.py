@@ -50,7 +50,9 @@ def _table(reading: _Reading) -> Table:
     for name, texts in ids.items():
         ruled = schema.columns.get(name)
         if isinstance(ruled, RuledColumn):
-            values[name], missing[name] = ruled_values(name, ruled, texts, reading.markers, schema.csv.decimal)
+            values[name], missing[name] = ruled_values(
+                name, ruled, texts, reading.markers, schema.csv.decimal
+            )
         elif ruled is not None:
             values[name] = texts
     words = {name: words for name in schema.unknown if (words := _as_words(values, name)) is not None}

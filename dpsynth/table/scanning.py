@@ -53,7 +53,7 @@ def scan(source: Any, schema: Schema, *, rows: int = BATCH) -> Iterator[Table]:
         yield table_of(Part(columns, batch.num_rows, _place(first), form), schema)
         first += batch.num_rows
     if not first:
-        raise DataError("D120", "the table has no rows", "is it the right one?")
+        raise DataError("D130", "the table has no rows", "is it the right one?")
 
 
 def _place(first: int) -> Any:
