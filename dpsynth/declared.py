@@ -19,7 +19,7 @@ MAX_NAMED = 8
 
 LATER = {
     "discover": "only categories (their values) and numbers (their bounds) are learnt for a charge; declare it as public",
-    "text": "free text is not modelled: type: drop, or type: category with discover: {max_values: 500} for its frequent values",
+    "text": "free text is not modelled: type: drop, or type: category, discover: {max_values: 500} for its frequent values",
 }
 
 

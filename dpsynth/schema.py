@@ -125,8 +125,8 @@ class DataSpec(Declared):
     """The `data` section: where the rows are, who is protected, how a file writes things.
 
     `engine`: where the rows are while they are counted; duckdb streams files that do not fit into memory, and comes with
-    the extra duckdb. `violations`: whether rows may break the constraints, decided by the operator; it says nothing of any row, and is
-    not published.
+    the extra duckdb. `violations`: whether rows may break the constraints, decided by the operator; it says nothing of any
+    row, and is not published.
     """
 
     path: Text | None = None

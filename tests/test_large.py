@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,8 +22,6 @@ from dpsynth.schema import Schema
 from dpsynth.synthesis import plan, unit_keys
 from dpsynth.table import Table, joined, read_table
 from dpsynth.table.scanning import scan
-
-duckdb = pytest.importorskip("duckdb", reason="the extra duckdb is part of make test")
 
 COLUMNS: dict[str, Any] = {
     "person": {"type": "id"},

@@ -87,7 +87,8 @@ def test_the_default_size_is_the_released_total(model: FittedModel) -> None:
 def test_batches_are_the_rows_of_the_sample(model: FittedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dpsynth.model.units.BATCH", 100)
     parts = list(model.sample_batches(250, np.random.default_rng(3)))
-    assert len(parts) == 3 and sum(map(len, parts)) == 250
+    assert len(parts) == 3
+    assert sum(map(len, parts)) == 250
     frames = pd.concat([part.to_frame() for part in parts], ignore_index=True)
     pd.testing.assert_frame_equal(frames, model.sample(250, np.random.default_rng(3)))
     owners = [set(part.to_frame()["person"]) for part in parts]

@@ -59,7 +59,8 @@ def test_links_of_the_notebooks_lead_to_pages() -> None:
 
 
 def test_cells_are_those_that_jupytext_reads() -> None:
-    jupytext = pytest.importorskip("jupytext")
+    import jupytext
+
     for path in notebooks():
         theirs = [(c.cell_type == "markdown", c.source.strip()) for c in jupytext.read(path).cells]
         assert [(c.is_markdown, c.source.strip()) for c in cells(path)] == theirs

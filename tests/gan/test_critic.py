@@ -68,7 +68,7 @@ def test_gradients_are_weighted_indicators_of_norm_one(target: int | None) -> No
 
 def test_gradients_are_those_of_automatic_differentiation() -> None:
     """Of the critic's score by its values, record by record (torch.func), to 1e-6."""
-    torch = pytest.importorskip("torch")
+    import torch
     from torch.func import grad, vmap
 
     records = records_of(20)
@@ -97,8 +97,8 @@ def test_gradients_are_those_of_automatic_differentiation() -> None:
 
 def test_norms_of_layers_are_those_of_torch_and_of_ghost_clipping() -> None:
     """`Outer`, the gradient of a layer: norms against torch.func and against opacus, which never write it out."""
-    torch = pytest.importorskip("torch")
-    ghost = pytest.importorskip("opacus.grad_sample.linear")
+    import opacus.grad_sample.linear as ghost
+    import torch
     from torch.func import functional_call, grad, vmap
 
     torch.manual_seed(0)

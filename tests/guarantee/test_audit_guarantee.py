@@ -35,8 +35,6 @@ BUDGET = Budget(1.0, 1e-6)
 
 @pytest.mark.parametrize("method", METHODS)
 def test_quick_audits_of_every_method(method: str) -> None:
-    if method in SLOW:
-        pytest.importorskip("torch")
     found = audit_method(method, BUDGET, tables=people(60), fits=1)
     assert found.why() == []
     assert found.notes == ()

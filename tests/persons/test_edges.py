@@ -7,15 +7,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars
 import pyarrow as pa
-import pytest
 from test_units import STATIC, people, schema
 
 from dpsynth import Schema, fit
 from dpsynth.auditing import digest
 from dpsynth.table import read_table
-
-polars = pytest.importorskip("polars", reason="polars is part of make test")
 
 ZONE = "Europe/Zurich"
 COLUMNS: dict[str, Any] = {
@@ -52,7 +50,8 @@ def test_every_form_of_a_table_is_the_same_table() -> None:
 
 
 def test_a_duckdb_relation_is_the_same_table() -> None:
-    duckdb = pytest.importorskip("duckdb", reason="the extra duckdb is part of make test")
+    import duckdb
+
     frame, declared = people(200), schema(static=STATIC, order="year")
     relation = duckdb.connect().from_df(frame)
     assert digest(read_table(relation, declared)) == digest(read_table(frame, declared))

@@ -151,7 +151,6 @@ def test_bounds_that_leave_nothing_are_found_before_anything_is_spent() -> None:
 
 
 def test_made_up_names_stay_with_a_person_and_follow_the_seed() -> None:
-    pytest.importorskip("faker", reason="the extra faker is part of make test")
     unit = {**UNIT, "static": ("sex", "born", "city", "name")}
     declared = Schema(
         columns={
@@ -174,7 +173,6 @@ def test_made_up_names_stay_with_a_person_and_follow_the_seed() -> None:
                {"provider": "pylist"}],
 )  # fmt: skip
 def test_what_faker_does_not_make_is_refused_before_anything_is_spent(column: dict[str, str]) -> None:
-    pytest.importorskip("faker", reason="the extra faker is part of make test")
     with pytest.raises(UsageError) as caught:
         plan(schema(new={"type": "faker", **column}), method="independent", epsilon=1.0, delta=1e-6)
     assert caught.value.code == "DPS-U261"
