@@ -362,7 +362,7 @@ class _Parser:
     def _asked(self) -> Truth:
         if self._took("not"):
             return Joined("not", (self._question(),))
-        start = self._at
+        start, depth = self._at, self._depth
         if self._took("("):  # brackets around a condition, or around the left side of one
             try:
                 inside = self._any()
@@ -371,7 +371,7 @@ class _Parser:
                     return inside
             except Fault:
                 pass
-            self._at = start
+            self._at, self._depth = start, depth
         left = self._sum()
         if isinstance(left, Named) and self._took("is"):
             negated = self._took("not") is not None

@@ -27,6 +27,7 @@ from dpsynth.measurement import Measurement
 from dpsynth.privacy.ledger import Ledger
 from dpsynth.privacy.receipt import Receipt
 from dpsynth.progress import Progress, silent
+from dpsynth.ruled import RuledColumn
 from dpsynth.schema import DropColumn, Schema
 from dpsynth.synthesis import fit_reserved, load, plan, unit_of
 from dpsynth.table import Source, Table, read_table, unfit_cells
@@ -162,8 +163,13 @@ def _without(release: Released, columns: set[str]) -> Released:
     if not columns:
         return release
     whole = release.schema
-    kept = {name: DropColumn() if name in columns else column for name, column in whole.columns.items()}
-    schema = Schema(columns=kept, unit=whole.unit, missing_values=whole.missing_values, csv=whole.csv)
+    # columns that follow rules are not looked at, and their formulas may name what is left out
+    gone = columns | {name for name, column in whole.columns.items() if isinstance(column, RuledColumn)}
+    kept = {name: DropColumn() if name in gone else column for name, column in whole.columns.items()}
+    order = None if whole.unit.order in gone else whole.unit.order
+    static = tuple(name for name in whole.unit.static if name not in gone)
+    unit = whole.unit.model_copy(update={"static": static, "order": order})
+    schema = Schema(columns=kept, unit=unit, missing_values=whole.missing_values, csv=whole.csv)
     return Released(schema, tuple(m for m in release.measurements if not columns & set(m.clique)))
 
 

@@ -199,6 +199,28 @@ class TestValuesThatTheReleaseDoesNotKnow:
         assert found.changes == ()
         assert "No column is left" in found.words
 
+    def test_in_columns_that_others_rest_on(self) -> None:
+        columns = {
+            **SCHEMA.columns,
+            "visit": {"type": "integer", "min": 0, "max": 1},
+            "months": {"type": "computed", "formula": "age * 12"},
+        }
+        unit = {
+            "entity": "person",
+            "column": "person",
+            "rows_per_unit": 2,
+            "static": ["age"],
+            "order": "visit",
+        }
+        schema = Schema(columns=columns, unit=unit)
+        table = people(300, 11).assign(visit=np.tile([0, 1], 300), months=0)
+        model = fit(table, schema, method="independent", epsilon=4.0, delta=1e-6)
+        table.loc[:5, "age"] = 130
+        table.loc[:1, "visit"] = 7
+        found = drift(Released(model.schema, model.measurements), table)
+        assert dict(found.unfit) == {"age": 6, "visit": 2}
+        assert {change.clique for change in found.changes} == {("plan",), ("ill",)}
+
     def test_are_refused_before_anything_is_paid(self, earlier: Released, account: Path) -> None:
         table = people(50, 9).assign(age=130)
         with Ledger.load(account) as ledger, pytest.raises(DataError):

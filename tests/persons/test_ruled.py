@@ -256,6 +256,11 @@ def test_anything_else_is_refused_and_nothing_breaks(text: str) -> None:
     assert codes <= {"S170"}
 
 
+def test_long_conditions_are_not_deep() -> None:
+    many = " and ".join(["(a + 1) * 2 > 0"] * 60)
+    assert number(f"if {many} then 1 else 0", a=[1]) == [1]
+
+
 def test_deep_formulas_are_refused() -> None:
     for text in (
         "(" * 500 + "1" + ")" * 500,
