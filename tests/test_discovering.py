@@ -107,6 +107,19 @@ def test_run_and_verify(project: Path, rewrite: Callable[[str, str], Path], tmp_
     assert "values and bounds with origin: dp" in stated
 
 
+def test_a_network_asks_for_what_was_planned_whatever_was_discovered() -> None:
+    """Triples that were too large for the plan are small once few values are found: they are not asked for all the same."""
+    pytest.importorskip("torch")
+    wide = {"type": "category", "discover": {"max_values": 40}}
+    schema = Schema(columns={"a": wide, "b": wide, "c": wide, "d": {"type": "boolean"}})
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({name: rng.choice(["p", "q"], 500) for name in "abc"} | {"d": rng.random(500) < 0.5})
+    asked = {"method": "network", "epsilon": 2.0, "delta": 1e-6, "max_cells": 1000.0}
+    model = dpsynth.fit(rows, schema, **asked)
+    assert model.domain.size(("a", "b", "c")) < 100
+    assert model.receipt.charges == dpsynth.plan(schema, **asked).charges
+
+
 def test_a_release_refuses_what_another_run_learnt(
     project: Path, rewrite: Callable[[str, str], Path], tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -106,7 +106,9 @@ class Network:
     def measure(
         self, curator: Curator, task: Task, cost: Cost, fit: Fit, progress: Progress = silent
     ) -> Mixed:
-        split = _split(task, cost)
+        # what is asked was fixed by the sizes that were planned, whatever was discovered since
+        planned = replace(task, domain=curator.planned)
+        split, triples = _split(planned, cost), _triples(planned)
         found = oneway.measure(curator, split.ones)
         rest = split.pairs or split.ones
         merges = coarse.merges_for(task, found, LIGHT * _typical_noise(task, rest))
@@ -118,7 +120,7 @@ class Network:
             state.add(_measured(door.within(PAIRS), shares, PAIRS))
         state.train(STEPS[0], RATE, _part(progress, 0.0, 0.4))
         if split.triples is not None and split.errors is not None:
-            errors = door.errors(state.model.marginals(_triples(task)), split.errors, ERRORS)
+            errors = door.errors(state.model.marginals(triples), split.errors, ERRORS)
             chosen = _chosen(door.domain, task, errors, split.triples)
             state.add(_measured(door.within(TRIPLES), chosen, TRIPLES))
             state.train(STEPS[1], RATE / 2, _part(progress, 0.4, 1.0))
