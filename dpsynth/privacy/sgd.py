@@ -43,6 +43,8 @@ MIN_SIGMA, MAX_SIGMA = 2.0**-6, 2.0**19
 """Noise multipliers for which noise on the grid is drawn."""
 PIECE = 1 << 12
 """Records whose gradients are held at once, but for a unit that has more."""
+_FARTHEST = 2.0**300
+"""Squared norms of the factors of an `Outer` above this are not sound: the other factor's may have vanished in rounding."""
 _MOST_ROWS = 1 << 28
 """Records whose gradients are summed in floats at once: below 2**53 / GRID."""
 
@@ -155,7 +157,9 @@ class Outer:
         return int(self.inputs.shape[1]) * int(self.deltas.shape[1])
 
     def squares(self) -> Floats:
-        return _squares(self.inputs) * _squares(self.deltas)
+        inputs, deltas = _squares(self.inputs), _squares(self.deltas)
+        sound = (inputs <= _FARTHEST) & (deltas <= _FARTHEST)
+        return np.multiply(inputs, deltas, out=np.full(len(inputs), np.nan), where=sound)
 
     def total(self, scales: Floats) -> Integers:
         used = scales > 0

@@ -257,3 +257,13 @@ def test_merged_cells_reach_the_gradient() -> None:
 
     list(door.noisy_gradients(SgdPlan(0.5, 1, 1.0, 1.0), gradient, "test"))
     assert seen == [Domain.of(a=2, b=3)]
+
+
+@pytest.mark.parametrize("factors", [(2.25e-162, 1e153), (1e153, 2.25e-162), (1e-170, 1e150)])
+def test_a_factor_whose_square_vanishes_does_not_hide_the_other(factors: tuple[float, float]) -> None:
+    """Squares of 1e-162 are rounded to a few digits or to nothing; the product of the factors is far above the clip."""
+    for width in (1, 400):
+        part = Outer(np.full((1, width), factors[0]), np.full((1, 3), factors[1]))
+        found = exact_sum([drawn(1)], lambda records, own=part: [own], 2.0**-40)
+        assert np.linalg.norm(found.astype(np.float64)) <= GRID
+        assert not np.isfinite(part.squares()).any()
