@@ -65,8 +65,17 @@ def rehearse(
 
 @contextmanager
 def doors(door: Callable[[Intake, Run], Any]) -> Iterator[None]:
-    """Inside the block all intakes share one run key, and their curator is what `door` makes."""
-    with replaced(intake, "system", scripted), replaced(Intake, "curator", lambda own, run: door(own, run)):
+    """Inside the block all intakes share one run key, and their curator is what `door` makes.
+
+    A run that is no `Rehearsal` gets none: ValueError for whoever fits private rows meanwhile.
+    """
+
+    def made(own: Intake, run: Run) -> Any:
+        if not isinstance(run, Rehearsal):
+            raise ValueError("an audit of made-up rows is running in this process: fit private rows after it")
+        return door(own, run)
+
+    with replaced(intake, "system", scripted), replaced(Intake, "curator", made):
         yield
 
 
