@@ -47,6 +47,8 @@ __all__ = ["Allowed", "Constraint", "Functional"]
 KINDS = ("forbid", "require", "when", "allow", "order", "sum", "functional")
 MOST_ORDERED, MOST_LISTED = 20, 2_000
 """Columns of one order; rows or entries of one list."""
+MAPS = "constraints: which value tells which"
+"""Purpose of the charge for all maps that are learnt."""
 _NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,12})?")
 
 

@@ -56,6 +56,12 @@ def require_open(schema: Schema) -> None:
             f"columns {', '.join(map(repr, schema.learnt))} hold answers that another run has paid for",
             "call them origin: public with a reason that names that release, without learnt; or ask with discover",
         )
+    if schema.learnt_rules:
+        raise SchemaError(
+            "S152",
+            f"constraints {', '.join(map(str, schema.learnt_rules))} hold answers that another run has paid for",
+            "drop origin, with a reason that names that release; or leave out the map, so that it is learnt",
+        )
 
 
 def rest(schema: Schema, cost: Cost) -> Cost:

@@ -26,7 +26,7 @@ from dpsynth.columns import (
     clean_text,
     texts_of,
 )
-from dpsynth.constraints_declared import Constraint
+from dpsynth.constraints_declared import MAPS, Constraint
 from dpsynth.declared import Declared, Fault, Text, Whole, validate
 from dpsynth.domain import Domain
 from dpsynth.errors import SchemaError
@@ -205,6 +205,16 @@ class Schema(Declared):
     def learnt(self) -> dict[str, str]:
         """The columns whose values or bounds were learnt for a charge, each with its purpose."""
         return {name: c.learnt for name, c in self.columns.items() if c.learnt is not None}
+
+    @property
+    def learnt_rules(self) -> list[int]:
+        """The constraints, counted from 1, that say that they were learnt for a charge."""
+        return [n for n, rule in enumerate(self.constraints, 1) if rule.origin == "dp" and not rule.is_open]
+
+    @property
+    def paid_for(self) -> list[str]:
+        """Purposes of the charges for everything here that was learnt; all maps together are one."""
+        return [*self.learnt.values(), *([MAPS] if self.learnt_rules else [])]
 
     def with_columns(self, columns: Mapping[str, Column]) -> Schema:
         """The same in all else. (A `model_copy` would keep the old columns' cached domain.)"""

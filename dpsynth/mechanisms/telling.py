@@ -18,6 +18,7 @@ from scipy.optimize import linear_sum_assignment
 
 from dpsynth.budget import Cost
 from dpsynth.constraints import classes_of
+from dpsynth.constraints_declared import MAPS
 from dpsynth.domain import Clique, Domain
 from dpsynth.measurement import Measurement
 from dpsynth.mechanisms.base import Fit, Found, Mechanism, Mixed, Task, Told
@@ -28,7 +29,7 @@ from dpsynth.privacy.curator import Curator
 from dpsynth.privacy.events import Charge
 from dpsynth.progress import Progress, silent
 
-PURPOSE = "constraints: which value tells which"
+PURPOSE = MAPS
 
 SHARE, MOST_SHARE = 0.03, 0.1
 """Of the whole cost, for each pair of columns, and for all of them together."""

@@ -24,7 +24,7 @@ from dpsynth.schema import Schema
 POLICY = "built-in rules of dpsynth"
 VIOLATION = "VIOLATION"
 NOISE = "the noise came from the operating system and the account is on disk"
-LEARNT = "values and bounds with origin: dp were learnt, and paid for, by this very run"
+LEARNT = "values and bounds with origin: dp, and such maps of constraints, were learnt, and paid for, by this very run"
 PROMISE = "everything that was ever charged for these people keeps the promise of the ledger"
 ATTACKED = "attacks ran on the rows and none did better than the promise allows"
 
@@ -120,8 +120,8 @@ def judge(
 
 def _learnt(schema: Schema, charged: Sequence[str]) -> list[Check]:
     """Where something was learnt for a charge: that these charges are the run's own."""
-    missing = Counter(schema.learnt.values()) - Counter(charged)
-    if not schema.learnt:
+    missing = Counter(schema.paid_for) - Counter(charged)
+    if not schema.paid_for:
         return []
     return [
         Check(

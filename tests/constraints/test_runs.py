@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,14 @@ from dpsynth import Schema, fit, plan
 from dpsynth.cli.app import app
 from dpsynth.constraint_checks import findings, refuse_contradictions
 from dpsynth.constraints import Rules
+from dpsynth.discovering import require_open
 from dpsynth.errors import DataError, SchemaError
 from dpsynth.evaluation.constraints import kept
 from dpsynth.mechanisms.telling import PURPOSE
 from dpsynth.model import FittedModel
 from dpsynth.project import Project
+from dpsynth.release.fields import ReleaseFields
+from dpsynth.release.gate import judge
 from dpsynth.table import read_table
 
 SCHOOL = ["none", "primary", "secondary", "college", "doctor"]
@@ -89,6 +93,20 @@ def test_a_map_that_nobody_declared_is_learnt_for_a_charge() -> None:
     assert rule.map == dict(zip(SCHOOL, map(str, range(1, 6)), strict=True))
     assert ("school", "level") in [m.clique for m in model.measurements]
     assert Rules.of(model.schema).broken(model.sample_table(5_000, np.random.default_rng(0))) == {}
+
+
+def test_a_map_that_says_it_was_learnt_needs_the_run_that_paid_for_it() -> None:
+    """Otherwise a map read off the rows would stand in the report as learnt for a charge."""
+    schema = Schema(columns=COLUMNS, constraints=[{"functional": {"level": "school"}, "one_to_one": True}])
+    require_open(schema)
+    model = fit(frame(2_000), schema, method="independent", epsilon=2.0, delta=1e-9)
+    with pytest.raises(SchemaError) as caught:
+        require_open(model.schema)
+    assert caught.value.code == "DPS-S152"
+    free = tuple(charge for charge in model.receipt.charges if charge.purpose != PURPOSE)
+    for receipt, passed in ((model.receipt, True), (replace(model.receipt, charges=free), False)):
+        gate = judge(model.schema, ReleaseFields(purpose="..."), receipt, {})
+        assert [check.passed for check in gate.checks if check.code == "A314"] == [passed]
 
 
 def test_a_map_that_cannot_be_learnt_is_refused_before_anything_is_spent() -> None:
