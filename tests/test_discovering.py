@@ -135,6 +135,13 @@ def test_a_release_refuses_what_another_run_learnt(
     model = dpsynth.fit(small_table(), asking(), method="independent", epsilon=2.0, delta=1e-6)
     gate = judge(model.schema, ReleaseFields(purpose="..."), model.receipt, {})
     assert [check.passed for check in gate.checks if check.code == "A314"] == [True]
+    column = model.schema.columns["plan"]
+    assert isinstance(column, CategoryColumn)
+    other = model.schema.with_columns(
+        {**model.schema.columns, "plan": column.model_copy(update={"learnt": "one-way marginals"})}
+    )
+    gate = judge(other, ReleaseFields(purpose="..."), model.receipt, {})
+    assert [check.passed for check in gate.checks if check.code == "A314"] == [False]
     forged = replace(model.receipt, charges=model.receipt.charges[1:])
     gate = judge(model.schema, ReleaseFields(purpose="..."), forged, {})
     assert [check.passed for check in gate.checks if check.code == "A314"] == [False]

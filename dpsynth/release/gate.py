@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dpsynth.budget import Budget
+from dpsynth.constraints_declared import MAPS
+from dpsynth.discovery import BOUNDS, VALUES
 from dpsynth.errors import AuditError
 from dpsynth.privacy.receipt import Receipt
 from dpsynth.release import policy as policies
@@ -25,6 +27,8 @@ POLICY = "built-in rules of dpsynth"
 VIOLATION = "VIOLATION"
 NOISE = "the noise came from the operating system and the account is on disk"
 LEARNT = "values and bounds with origin: dp, and such maps of constraints, were learnt, and paid for, by this very run"
+_TELLING = (VALUES, BOUNDS, MAPS)
+"""Purposes of the charges that tell values, bounds or maps; no other charge pays for any."""
 PROMISE = "everything that was ever charged for these people keeps the promise of the ledger"
 ATTACKED = "attacks ran on the rows and none did better than the promise allows"
 
@@ -120,7 +124,7 @@ def judge(
 
 def _learnt(schema: Schema, charged: Sequence[str]) -> list[Check]:
     """Where something was learnt for a charge: that these charges are the run's own."""
-    missing = Counter(schema.paid_for) - Counter(charged)
+    missing = Counter(schema.paid_for) - Counter(one for one in charged if one in _TELLING)
     if not schema.paid_for:
         return []
     return [

@@ -384,6 +384,6 @@ def test_the_catalogue_is_long_enough_and_told() -> None:
 def test_private_rows_are_not_fitted_while_an_audit_replaces_the_door() -> None:
     """In another thread, say: the audit's doors know the run key and may add no noise."""
     tables = people(50)
-    with rehearsing.doors(lambda own, run: Curator(own.engine, run, rehearsing.scripted())):
-        with pytest.raises(ValueError, match="an audit of made-up rows"):
-            synthesis.fit(tables.base, tables.schema, method="independent", epsilon=1.0, delta=1e-6)
+    quiet = rehearsing.doors(lambda own, run: Curator(own.engine, run, rehearsing.scripted()))
+    with quiet, pytest.raises(ValueError, match="an audit of made-up rows"):
+        synthesis.fit(tables.base, tables.schema, method="independent", epsilon=1.0, delta=1e-6)
