@@ -1,0 +1,116 @@
+"""Tables larger than memory: CPU seconds and memory of streaming, counting and fitting, for several numbers of rows.
+
+python -m benchmarks.large --table adult_coded.csv.gz --domain adult_coded-domain.json --rows 1e6 1e7 1e8 --scratch /big/disk
+
+The tables are made by DuckDB from the given one: each row is a row of it, each of whose values is with probability 5 % that
+of another row. They lie in --scratch while they are needed (6 bytes a row). Each size runs in a process of its own. The
+first columns of figures are of the streaming itself: reading parquet, checking, encoding, splitting, writing to disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from dpsynth.large import fit_large_reserved, take_in_large
+from dpsynth.privacy.ledger import Ledger
+from dpsynth.schema import Schema
+from dpsynth.synthesis import plan
+
+HEAD = "| rows | streaming | all pairs | fit | largest memory, MB |\n|---|---|---|---|---|"
+
+
+def make(table: Path, rows: int, out: Path) -> None:
+    """`rows` rows like those of `table`, as parquet."""
+    import duckdb
+
+    with duckdb.connect(config={"memory_limit": "2GB", "threads": 2}) as connection:
+        connection.execute(
+            "create table source as select *, row_number() over () - 1 as number__ from read_csv($file)",
+            {"file": str(table)},
+        )
+        (many,) = connection.execute("select count(*) from source").fetchone() or (0,)
+        names = [name for name, *_ in connection.execute("describe source").fetchall() if name != "number__"]
+        mixed = ", ".join(
+            f'case when hash(i, \'{name}\') % 20 = 0 then b."{name}" else a."{name}" end as "{name}"'
+            for name in names
+        )
+        connection.execute(
+            f"copy (select {mixed} from (select range as i, hash(range) % {many} as x, hash(range, 7) % {many} as y "
+            f"from range({rows})) join source a on a.number__ = x join source b on b.number__ = y) "
+            f"to '{out}' (format parquet, row_group_size 200000)"
+        )
+
+
+def spent() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def one(file: Path, domain: Path, method: str, epsilon: float, scratch: Path) -> dict[str, Any]:
+    """CPU seconds of the three steps on one file."""
+    import numba  # noqa: F401  (its loading is not counted)
+
+    sizes = json.loads(domain.read_text())
+    schema = Schema(columns={name: {"type": "integer", "min": 0, "max": n - 1} for name, n in sizes.items()})
+    began, wall = spent(), time.monotonic()
+    intake = take_in_large(file, schema, holdout=0.1, folder=scratch)
+    streamed = spent()
+    intake.engine.marginals(list(itertools.combinations(schema.domain.attributes, 2)))
+    counted = spent()
+    preview = plan(schema, method=method, epsilon=epsilon, delta=1e-9)
+    account = Ledger.in_memory(preview.budget, preview.unit)
+    with account.reserve("fit", preview.charges, preview.budget, unit=preview.unit) as run:
+        fit_large_reserved(intake, schema, preview, run)
+    return {
+        "streaming": streamed - began,
+        "pairs": counted - streamed,
+        "fit": spent() - counted,
+        "wall": time.monotonic() - wall,
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--table", type=Path, required=True)
+    parser.add_argument("--domain", type=Path, required=True, help="JSON: number of cells of each column")
+    parser.add_argument("--rows", type=float, nargs="+", default=[1e6])
+    parser.add_argument("--method", default="mst")
+    parser.add_argument("--epsilon", type=float, default=1.0)
+    parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()))
+    parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one:
+        print(json.dumps(one(given.one, given.domain, given.method, given.epsilon, given.scratch)))
+        return
+    print(
+        f"CPU seconds, method {given.method} (its counts of pairs are remembered from the column before)\n\n{HEAD}"
+    )
+    for rows in map(int, given.rows):
+        with tempfile.TemporaryDirectory(dir=given.scratch) as folder:
+            file = Path(folder) / "rows.parquet"
+            make(given.table, rows, file)
+            child = [sys.executable, "-m", "benchmarks.large", *sys.argv[1:], "--one", str(file)]
+            said = subprocess.run(child, check=True, capture_output=True, text=True).stdout
+        found = json.loads(said)
+        print(
+            f"| {rows:,} | {found['streaming']:.1f} | {found['pairs']:.1f} | {found['fit']:.1f} | {found['memory']:.0f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
