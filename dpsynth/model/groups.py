@@ -105,8 +105,8 @@ class Groups:
         )
 
     def numbers(self, rows: int) -> Iterator[Integers]:
-        """Blocks of group numbers, each block in the groups' order: after any block each group has had its share of the
-        rows so far, rounded down or up."""
+        """Blocks of group numbers, each block in the groups' order: after the first block each group has had its share of
+        the rows so far, rounded down or up; after any other, less than two rows more or less."""
         upto = np.concatenate([[0.0], np.cumsum(self.shares)])
         upto[-1] = 1.0
         before = np.zeros(len(self), dtype=np.int64)

@@ -5,13 +5,14 @@ are those of a record of the model. If rows are *ordered*, it gets as many diffe
 Then every row is completed by the model given these cells, independently of the unit's other rows: what a row says, and how
 that hangs together with the static columns, is exactly what the model says. Three things are not modelled: that sizes may
 depend on the static columns, that two rows of a unit may resemble each other beyond what static columns and order explain,
-and that the order's cells may depend on the static ones.
+and that the order's cells may depend on the static ones, beyond what rules between them forbid (`places`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,8 +21,9 @@ from numpy.typing import NDArray
 from dpsynth.domain import Domain
 from dpsynth.errors import UsageError
 from dpsynth.evidence import Evidence
+from dpsynth.model.places import Barred, Places, barred_by, meets
 from dpsynth.persons import UnitSizes, sizes_for, sizes_of
-from dpsynth.pgm.completing import complete
+from dpsynth.pgm.completing import Impossible, complete
 from dpsynth.records import Records
 from dpsynth.schema import Schema
 from dpsynth.table import Table
@@ -155,9 +157,25 @@ class Units:
         dealt = spread_sizes(sizes, seeds, rng)
         unit = np.repeat(np.arange(len(sizes)), dealt)
         known: dict[str, NDArray[Any]] = {a: seeds[a][unit] for a in self.static}
-        if self.schema.unit.order is not None:
-            known[self.schema.unit.order] = self._ordered(dealt, rng)
-        return _completed(self.given, known, rng), unit
+        order = self.schema.unit.order
+        if order is None:
+            return complete(self.given, known, rng), unit
+        known[order] = self._ordered(dealt, rng)
+        try:
+            if not meets(self._barred, known).any():
+                return complete(self.given, known, rng), unit
+        except Impossible:
+            pass
+        wanted = self.given.marginal((order,))
+        places = Places.of(self.given, wanted, order, seeds, self._barred, rng)
+        placed = places.placed(dealt, known[order], rng)
+        unit = np.repeat(np.arange(len(sizes)), placed.sizes)
+        known = {**{a: seeds[a][placed.like[unit]] for a in self.static}, order: placed.cells}
+        return complete(self.given, known, rng), unit
+
+    @cached_property
+    def _barred(self) -> tuple[Barred, ...]:
+        return barred_by(self.schema, self.given.domain)
 
     def _ordered(self, sizes: Index, rng: np.random.Generator) -> Index:
         """Different cells of the ordering column for the rows of each unit, ascending; all units' one after another."""
@@ -197,12 +215,6 @@ class _Stream:
             self._now = None
         columns = zip(*(part.columns for part in found), strict=True)
         return Records(found[0].domain, tuple(map(np.concatenate, columns)))
-
-
-def _completed(model: Generator, known: Mapping[str, NDArray[Any]], rng: np.random.Generator) -> Records:
-    if set(known) == set(model.domain.attributes):
-        return Records.of(model.domain, known)
-    return complete(model, known, rng)
 
 
 def spread_sizes(sizes: Index, seeds: Records, rng: np.random.Generator) -> Index:

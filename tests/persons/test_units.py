@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from dpsynth import Schema, fit, load
 from dpsynth.domain import Domain
-from dpsynth.errors import SchemaError, UsageError
+from dpsynth.errors import DataError, SchemaError, UsageError
 from dpsynth.mechanisms import METHODS
 from dpsynth.model import FittedModel
+from dpsynth.model.places import exchanged, likened
 from dpsynth.model.units import inclusion, spread_sizes, systematic
 from dpsynth.persons import UnitSizes, binned, on_simplex, size_starts, sizes_for, sizes_of
 from dpsynth.records import Records
@@ -271,3 +272,53 @@ def test_sizes_are_spread_over_all_kinds_of_units() -> None:
         for b in range(3):
             inside = (seeds["a"] == a) & (seeds["b"] == b)
             assert abs((dealt[inside] == 5).mean() - 0.5) < 0.02
+
+
+# --- rules that tie the ordering column to static ones -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", [
+    {"forbid": "sex == 'f' and year >= 3"},
+    {"require": "born + 20 * year <= 2070"},
+])  # fmt: skip
+@pytest.mark.parametrize("keeps_zeros", [True, False])
+def test_rules_between_order_and_static_columns_are_kept(rule: dict[str, str], keeps_zeros: bool) -> None:
+    """Also where the model knows nothing of them, and where they fall inside cells of a static column."""
+    from dataclasses import replace
+
+    about = {"entity": "person", "column": "person", "rows_per_unit": 4, "static": STATIC, "order": "year"}
+    ruled = Schema(columns=COLUMNS, unit=about, constraints=[rule])
+    if keeps_zeros:
+        kept = people().query("sex == 'm' or year < 3") if "forbid" in rule else people()
+        some = fit(kept, ruled, method="mst", epsilon=8.0, delta=1e-6, despite_violations=True)
+    else:
+        free = fit(people(), schema(static=STATIC, order="year"), method="mst", epsilon=8.0, delta=1e-6)
+        some = replace(free, schema=ruled)
+    drawn = some.sample(3_000, rng=np.random.default_rng(3))
+    assert len(drawn) == 3_000
+    assert not drawn.duplicated(["person", "year"]).any()
+    assert (drawn.groupby("person").sex.nunique() == 1).all()
+    assert set(drawn.groupby("person").size()) > {1}
+    if "forbid" in rule:
+        assert not ((drawn.sex == "f") & (drawn.year >= 3)).any()
+        assert (drawn.sex == "f").any()
+    else:
+        assert not (drawn.born + 20 * drawn.year > 2070).fillna(False).any()
+
+
+def test_sizes_are_exchanged_where_there_is_no_room() -> None:
+    rng = np.random.default_rng(1)
+    for sizes, room in [
+        ([3, 1, 1], [1, 3, 3]),
+        ([4, 3, 2], [2, 4, 3]),
+        ([2, 2], [2, 2]),
+        ([5, 1, 4], [4, 5, 1]),
+    ]:
+        found = exchanged(np.array(sizes), np.array(room), rng)
+        assert sorted(found) == sorted(sizes)
+        assert (found <= room).all()
+    np.testing.assert_array_equal(likened(np.array([2, 3]), np.array([2, 3]), rng), [0, 1])
+    np.testing.assert_array_equal(likened(np.array([2, 3, 1]), np.array([3, 2, 1]), rng), [0, 0, 2])
+    with pytest.raises(DataError, match="more rows than") as refused:
+        likened(np.array([2, 3]), np.array([2, 2]), rng)
+    assert refused.value.code == "DPS-D213"
