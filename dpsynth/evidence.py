@@ -114,7 +114,9 @@ def _stretches(column: Stepped, spans: Spans, starts: NDArray[np.int64], ends: N
             high.append(min(last, int(ends[cell])))
     where, lowest, highest = (np.array(numbers, dtype=np.int64) for numbers in (cells, low, high))
     by_log = is_log(column, starts)[where] if cells else np.zeros(0, dtype=bool)
-    mass = np.where(by_log, np.log((highest + 1.0) / np.maximum(lowest, 1)), highest - lowest + 1.0)
+    mass = np.where(
+        by_log, np.log(np.maximum(highest + 1.0, 1) / np.maximum(lowest, 1)), highest - lowest + 1.0
+    )
     return _Pieces(where, lowest, highest, mass)
 
 

@@ -51,7 +51,7 @@ class Choices:
         constant = [(step, step) for step in special_steps(axis.stepped)] if axis.is_grid else []
         if guard is not None:
             single &= guard.single
-            constant += _between(axis, guard)
+            constant += _between(axis, guard) if axis.is_grid else []
         for first, last in constant:
             low.append(np.full(rows, first, dtype=np.int64))
             high.append(np.full(rows, last, dtype=np.int64))

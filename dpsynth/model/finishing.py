@@ -7,7 +7,7 @@ columns that follow rules. All of it is computed from released facts and costs n
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 import numpy as np
@@ -61,9 +61,10 @@ class Finishing:
             table = with_units(table, unit)
         if kept is not None:
             table = kept(table)
-        if self._repair is not None:
-            table = self._repair.mended(table, lambda rows: self._again(records.take(rows), rng), rng)
-            require_kept(table, self._repair.rules)
+        repair = self._repair if unit is None else self._repair_within_units
+        if repair is not None:
+            table = repair.mended(table, lambda rows: self._again(records.take(rows), rng), rng)
+            require_kept(table, repair.rules)
         return with_ruled(table, rng, unit)
 
     def _again(self, records: Records, rng: np.random.Generator) -> Table:
@@ -85,18 +86,16 @@ class Finishing:
 
     @cached_property
     def _repair(self) -> Repair | None:
-        schema = self.encoding.schema
-        rules = Rules.of(schema)
-        if not rules:
-            return None
-        units = {*schema.unit.static, schema.unit.order} - {None} if schema.several_rows else set()
-        return Repair(
-            rules,
-            self._likely,
-            {} if self.evidence is None else self.evidence.allowed,
-            self.fixed | {str(name) for name in units},
-            self.placed,
-        )
+        rules = Rules.of(self.encoding.schema)
+        guards = {} if self.evidence is None else self.evidence.allowed
+        return Repair(rules, self._likely, guards, self.fixed, self.placed) if rules else None
+
+    @cached_property
+    def _repair_within_units(self) -> Repair | None:
+        """What is the unit's stays as it is in each of its rows."""
+        unit = self.encoding.schema.unit
+        fixed = self.fixed | {*unit.static, *([] if unit.order is None else [unit.order])}
+        return None if self._repair is None else replace(self._repair, fixed=fixed)
 
 
 def require_kept(table: Table, rules: Rules | None = None) -> None:

@@ -72,7 +72,13 @@ def test_no_row_breaks_a_rule_and_good_rows_stay(rules: list[dict[str, Any]], se
 
 
 @pytest.mark.parametrize(
-    "where", ["age < 37 or age is missing", "x >= 2.7 and 20 <= food < 77", "last is not missing"]
+    "where",
+    [
+        "edu in ['a', 'b'] and old == true",
+        "age < 37 or age is missing",
+        "x >= 2.7 and 20 <= food < 77",
+        "last is not missing",
+    ],
 )
 def test_rows_that_were_asked_to_be_so_stay_so(where: str) -> None:
     schema = Schema(columns=COLUMNS, constraints=RULES)

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpsynth import Schema, fit, load
+from dpsynth.constraints_declared import Constraint
 from dpsynth.domain import Domain
 from dpsynth.errors import DataError, SchemaError, UsageError
 from dpsynth.mechanisms import METHODS
@@ -322,3 +323,16 @@ def test_sizes_are_exchanged_where_there_is_no_room() -> None:
     with pytest.raises(DataError, match="more rows than") as refused:
         likened(np.array([2, 3]), np.array([2, 2]), rng)
     assert refused.value.code == "DPS-D213"
+
+
+def test_rows_for_themselves_are_mended_in_static_columns_too() -> None:
+    from dataclasses import replace
+
+    free = fit(people(), schema(static=STATIC, order="year"), method="mst", epsilon=8.0, delta=1e-6)
+    rule = {"functional": {"sex": "city"}, "map": {"A": "f", "B": "m", "C": "f"}}
+    some = replace(
+        free, schema=free.schema.model_copy(update={"constraints": (Constraint.model_validate(rule),)})
+    )
+    drawn = some.sample(300, rng=np.random.default_rng(4), balance="city")
+    assert drawn.city.value_counts().tolist() == [100, 100, 100]
+    assert (drawn.sex == drawn.city.map(rule["map"])).all()
