@@ -23,6 +23,8 @@ from dpsynth.encoding import Encoding
 from dpsynth.mechanisms import METHODS
 from dpsynth.release.fields import ReleaseFields
 from dpsynth.release.gate import judge
+from dpsynth.release.privacy_form import Bound
+from dpsynth.release.privacy_json import NOBODY, bounds_of
 from dpsynth.table import read_table
 
 LIGHT = [name for name in METHODS if name not in {"network", "gan"}]
@@ -145,6 +147,14 @@ def test_a_release_refuses_what_another_run_learnt(
     forged = replace(model.receipt, charges=model.receipt.charges[1:])
     gate = judge(model.schema, ReleaseFields(purpose="..."), forged, {})
     assert [check.passed for check in gate.checks if check.code == "A314"] == [False]
+
+
+def test_of_learnt_bounds_nobody_must_be_named_and_the_bundle_says_so() -> None:
+    """The gate asks for nobody, so what is written must read back: else a paid release fails its own verification."""
+    model = dpsynth.fit(small_table(), asking(), method="independent", epsilon=2.0, delta=1e-6)
+    human = ReleaseFields(bounds_decided_by={"age": "A", "smoker": "B"})
+    found = {one["column"]: Bound.model_validate(one).decided_by for one in bounds_of(model.schema, human)}
+    assert found == {"age": "A", "smoker": "B", "plan": NOBODY, "cost": NOBODY}
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,8 @@ class Outer:
     def squares(self) -> Floats:
         inputs, deltas = _squares(self.inputs), _squares(self.deltas)
         sound = (inputs <= _FARTHEST) & (deltas <= _FARTHEST)
-        return np.multiply(inputs, deltas, out=np.full(len(inputs), np.nan), where=sound)
+        found: Floats = np.multiply(inputs, deltas, out=np.full(len(inputs), np.nan), where=sound)
+        return found
 
     def total(self, scales: Floats) -> Integers:
         used = scales > 0

@@ -18,6 +18,7 @@ from dpsynth.unit_columns import made_up
 from dpsynth.versions import VERSION
 
 FORMAT = "dpsynth-privacy/2"
+NOBODY = "nobody: they were learnt for a charge"
 Json = dict[str, Any]
 
 
@@ -51,7 +52,7 @@ def privacy_json(
             *public_table(said.prior),
         ],
         **({} if said.prior is None else {"prior": said.prior.as_json()}),
-        "bounds": _bounds(schema, said.human),
+        "bounds": bounds_of(schema, said.human),
         "audits": audit.as_json(),
         "ledger": {**_ledger(receipt), **said.standing.as_json()},
         "human": said.human.as_json(),
@@ -74,7 +75,7 @@ class Said:
     prior: PriorNote | None = None
 
 
-def _bounds(schema: Schema, human: ReleaseFields) -> list[Json]:
+def bounds_of(schema: Schema, human: ReleaseFields) -> list[Json]:
     """Of each column: how its bounds or categories became known, and who decided that they are public."""
     decided = human.decided(schema.modelled)
     return [
@@ -83,7 +84,7 @@ def _bounds(schema: Schema, human: ReleaseFields) -> list[Json]:
             "origin": column.origin,
             "was": column.was,
             "reason": column.reason,
-            "decided_by": decided[name],
+            "decided_by": decided[name] or (NOBODY if column.origin == "dp" else ""),
         }
         for name, column in schema.modelled.items()
     ]
