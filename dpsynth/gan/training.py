@@ -53,12 +53,22 @@ class Schedule:
     pull: float
 
 
-def require_torch() -> None:
-    """UsageError without PyTorch, before anything is spent."""
+def _torch_loads() -> bool:
     if importlib.util.find_spec("torch") is None:
+        return False
+    try:
+        importlib.import_module("torch")
+    except (ImportError, OSError):  # installed, but a library that it needs is missing
+        return False
+    return True
+
+
+def require_torch() -> None:
+    """UsageError where PyTorch is missing or does not load, before anything is spent."""
+    if not _torch_loads():
         raise UsageError(
             "U137",
-            "neural generators are trained by PyTorch, which is not installed",
+            "neural generators are trained by PyTorch, which is not installed, or does not load",
             "pip install 'dpsynth-audit[gan]', or take another method",
         )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,6 +132,16 @@ def test_fewer_steps_where_a_step_is_dear(records: Records, monkeypatch: pytest.
 def test_without_pytorch_nothing_is_planned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"dpsynth-audit\[gan\]"):
+        METHODS["network"].cells(Task(DOMAIN))
+
+
+def test_a_pytorch_that_does_not_load_is_refused_before_anything_is_spent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "torch.py").write_text("raise ImportError('a library is missing')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    with pytest.raises(UsageError, match="does not load"):
         METHODS["network"].cells(Task(DOMAIN))
 
 
