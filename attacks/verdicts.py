@@ -190,8 +190,8 @@ class _Case:
         able = f"the smallest share that they see is {percent(share)}" if share else "they see no copy"
         return (
             f"Nothing can be concluded: with {self.game.controls:,} held-out {self._people} the attacks did "
-            f"not see a planted {missed[0].name}; {able}. Hold out more, or say that less is enough "
-            "(must_see)."
+            f"not see a planted {missed[0].name}; {able}. Hold out more (in a project: audit: {{holdout: 0.3}}), or say "
+            "that less is enough (in the library: must_see)."
         )
 
     def _overlapping(self) -> str | None:

@@ -299,7 +299,7 @@ def test_an_error_of_ours_shows_no_value(project: Path, monkeypatch: pytest.Monk
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError(f"the value was {SECRET}")
 
-    monkeypatch.setattr("dpsynth.pipeline.read_table", broken)
+    monkeypatch.setattr("dpsynth.taken.read_table", broken)
     result = dpsynth("run", project, "-o", project.parent / "r")
     assert result.exit_code == 1
     assert SECRET not in result.output
@@ -311,8 +311,9 @@ def test_a_violation_blocks_the_model_and_releases_nothing(
 ) -> None:
     """Plant a generator that hands out its training rows: the attacks must see it and the gate must close."""
     from dpsynth import pipeline
+    from dpsynth import taken as taken_in
 
-    real = pipeline.fit_reserved
+    real = taken_in.fit_reserved
     taken = {}
 
     def remember(table, *rest, **options):  # type: ignore[no-untyped-def]
@@ -320,7 +321,7 @@ def test_a_violation_blocks_the_model_and_releases_nothing(
         taken["rows"] = table.take(intake.training)
         return model, intake
 
-    monkeypatch.setattr(pipeline, "fit_reserved", remember)
+    monkeypatch.setattr(taken_in, "fit_reserved", remember)
     monkeypatch.setattr(pipeline, "_sample", lambda model, settings: taken["rows"])
     out = project.parent / "release"
     refused(dpsynth("run", project, "-o", out), 6, "A")

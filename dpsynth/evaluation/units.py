@@ -46,8 +46,7 @@ def unit_agreement(synthetic: Table, train: Table, holdout: Table) -> UnitAgreem
     most = train.schema.unit.rows_per_unit
     made, real, other = (_sizes(t, most) for t in tables)
     changing = {
-        name: (_share_changing(train, name), _share_changing(synthetic, name))
-        for name in read_static(train)
+        name: (_share_changing(train, name), _share_changing(synthetic, name)) for name in read_static(train)
     }
     alike = {
         name: (_alike(train, name), _alike(synthetic, name))

@@ -69,7 +69,8 @@ def test_no_held_out_file(folder: Path) -> None:
 
 
 def test_ten_rows(folder: Path) -> None:
-    (folder / "ten.csv").write_text("\n".join((folder / "holdout.csv").read_text().splitlines()[:11]) + "\n")
+    head, *rows = (folder / "holdout.csv").read_text().splitlines()
+    (folder / "ten.csv").write_text("\n".join([head, *rows[-10:]]) + "\n")
     done = audit(folder, "--holdout", folder / "ten.csv", "--json")
     assert json.loads(done.stdout)["verdict"] == "INCONCLUSIVE"
     assert "10 held-out" in json.loads(done.stdout)["attacks"]["headline"]

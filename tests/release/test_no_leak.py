@@ -236,6 +236,7 @@ def test_public_reports_know_only_what_is_public(bundle: release.Bundle) -> None
         "generator",
         "numbers",
         "not_protected",
+        "constraints",
         "guarantee",
         "unit",
         "neighbours",
