@@ -345,3 +345,13 @@ def test_interrupting_a_run_tells_the_truth(project: Path) -> None:
     assert "Traceback" not in done.stderr
     assert not out.exists()
     assert spent_runs(project) == 1
+
+
+def test_check_warns_of_a_delta_that_one_person_at_random_would_keep(
+    project: Path, rewrite: Callable[[str, str], Path]
+) -> None:
+    words = "delta is above 1 / (number of"
+    assert words not in dpsynth("check", project).stdout
+    loud = rewrite("epsilon: 2.0, delta: 1.0e-6", "epsilon: 2.0, delta: 1.0e-2")
+    assert words in dpsynth("check", loud).stdout
+    assert words not in dpsynth("check", loud, "--no-data").stdout, "how many there are is private"

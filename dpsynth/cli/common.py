@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +22,7 @@ from rich.progress import Progress as Bars
 
 from dpsynth.errors import CapacityError, DPSynthError, UsageError, is_full
 from dpsynth.progress import Progress, silent
+from dpsynth.unfinished import SUFFIX
 
 INTERRUPTED = 130
 HUNG_UP = 141
@@ -94,6 +96,14 @@ _COMMON: dict[str, tuple[Any, Any]] = {
 }
 
 
+def _stays(out: object) -> str:
+    """What an interrupt leaves behind."""
+    words = "what was reserved in the ledger stays spent"
+    if isinstance(out, Path) and (left := out.with_name(out.name + SUFFIX)).exists():
+        words += f"; the model that it paid for is in {left}: go on with dpsynth sample, audit and release"
+    return words
+
+
 def verb(function: Callable[..., Answer]) -> Callable[..., None]:
     """Give a verb the common options, print its Answer, and turn every error into one line and an exit code.
 
@@ -109,7 +119,7 @@ def verb(function: Callable[..., Answer]) -> Callable[..., None]:
         except DPSynthError as error:
             raise typer.Exit(_refused(screen, error)) from None
         except KeyboardInterrupt:
-            screen.errors.print("interrupted; what was reserved in the ledger stays spent", markup=False)
+            screen.errors.print(f"interrupted; {_stays(arguments.get('out'))}", markup=False)
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
             raise typer.Exit(_hung_up()) from None

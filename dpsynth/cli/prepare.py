@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from dpsynth import draft, synthesis
@@ -140,6 +141,12 @@ def _read(spec: Project, found: dict[str, Any], lines: list[str]) -> Answer | No
         return _misfits(lines, error, misfits(spec.data_path, spec.schema))
     found["rows"] = len(table)
     lines.append(f"data: all {found['rows']} rows fit the schema")
+    people = len(table) if table.units is None else len(np.unique(table.units))
+    if spec.run_budget().delta * people > 1:
+        lines.append(
+            f"warning: delta is above 1 / (number of {spec.schema.unit.entity}s): a method that gives away one of them at "
+            "random would keep such a promise; take one far below"
+        )
     broken = broken_by_source(table, spec.data_path, spec.schema)
     found["broken_constraints"] = [asdict(one) for one in broken]
     lines += [f"data: {one}" for one in broken]

@@ -20,7 +20,7 @@ from dpsynth.table.sources import files_of, is_csv, is_parquet
 BATCH = 1 << 18
 """Rows that are read, checked and encoded at once."""
 MEMORY = "256MB"
-"""Limit for DuckDB's own memory; it spills to its temporary folder beyond."""
+"""Limit for DuckDB's own memory. Reading needs no more, so it has nowhere to spill: rows would lie there in the open."""
 _NO_TEXT = "\x01no value\x02"
 """Stands for nothing in a csv file: no cell holds it, so that an empty cell stays an empty text."""
 _ENCODINGS = {
@@ -73,8 +73,8 @@ def _batches(relation: Any, rows: int) -> Iterator[Any]:
         if any(sign in str(problem) for sign in _NO_ROOM):
             raise CapacityError(
                 "C171",
-                f"DuckDB needs more than {MEMORY}, or its temporary folder is full",
-                "free some disk space, or pass a relation of a connection with other limits; nothing was spent",
+                f"DuckDB needs more than the {MEMORY} it may use to read this source",
+                "write it with smaller row groups, or pass a relation of a connection of yours; nothing was spent",
             ) from None
         raise DataError(
             "D128",
@@ -92,7 +92,9 @@ def _relation(source: Any, form: CsvFormat) -> tuple[Any, CsvFormat | None]:
     if isinstance(source, duckdb.DuckDBPyRelation):
         return source, None
     paths = _paths(source)
-    connection = duckdb.connect(config={"memory_limit": MEMORY, "preserve_insertion_order": True})
+    connection = duckdb.connect(
+        config={"memory_limit": MEMORY, "temp_directory": "", "preserve_insertion_order": True}
+    )
     try:
         if all(is_parquet(path) for path in paths):
             return connection.read_parquet([str(path) for path in paths]), None
