@@ -32,7 +32,7 @@ def quoted(version: str, method: str) -> str | None:
     )
     if "many_fits" in audit:
         many = audit["many_fits"]
-        words += f", {many['fits']} fits one of {_number(many['epsilon_lower_if_gaussian'])}"
+        words += f", and {many['fits']} fits, taken as Gaussian, one of {_number(many['epsilon_lower_if_gaussian'])}"
     return f"{words} (confidence {found['confidence']:g} each); an audit finds faults, it proves no promise"
 
 
