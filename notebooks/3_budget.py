@@ -8,7 +8,7 @@
 # # A programmer's budget
 #
 # You will fit more than one model to the same people: a quick look, the real thing, a correction next year. Each costs
-# epsilon, and what they cost *together* is what the people feel. This page keeps one account over several fits: plan before
+# epsilon, and what they cost *together* is what the people feel. This page keeps one account over several fits, of marginals and of gradients: plan before
 # spending, spend, enter what somebody else's tool has spent, and be refused.
 
 # %%
@@ -95,6 +95,24 @@ lines(
     {"one ledger": together, "adding up epsilons": added},
     "runs about the same people", "epsilon in all", top=15.0,
 )  # fmt: skip
+
+# %% [markdown]
+# ## Gradients in the same account
+#
+# Another kind of generator learns from noisy *gradients* (DP-SGD; method `gan`): each step looks at a secret random part of the
+# people, and the step's answer gets noise. It pays the same ledger; its noisy columns and its steps are priced in one go:
+
+# %%
+learnt = fit(rows, schema, method="gan", epsilon=0.8, ledger=ledger)
+pd.DataFrame(
+    [
+        {"what was asked": charge.purpose, "kind of noise": type(charge.event).__name__}
+        for charge in learnt.receipt.charges
+    ]
+).style.hide(axis="index")
+
+# %%
+Picture(gauge(after_look, ledger.spent().epsilon, promise.epsilon))
 
 # %% [markdown]
 # ## What somebody else released

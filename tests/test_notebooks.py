@@ -14,7 +14,7 @@ from docs.tools.notebook_pages import Cell, Output, as_ipynb, as_page, cells, no
 WORDS = {
     "1_release": ["intact", "DPS-V108", "dpsynth ledger show", "<svg"],
     "2_audit": ["VIOLATION", "A: dpsynth", "recoded", "<svg"],
-    "3_budget": ["DPS-B210", "fits", "histogram of plans", "<svg"],
+    "3_budget": ["DPS-B210", "fits", "histogram of plans", "DpSgd", "<svg"],
     "4_epsilon": ["50 % sure becomes at most", "<svg"],
 }
 """What the output of each must hold."""
