@@ -69,7 +69,7 @@ def drafted(path: Path) -> Schema:
     """The table's own values as its schema: fine for a public table in a benchmark, never for a private one."""
     plain = yaml.safe_load(draft.draft_by_inspection(path))
     columns = {
-        name: {key: value for key, value in column.items() if key != "origin"}
+        name: {key: value for key, value in column.items() if key not in ("origin", "was")}
         for name, column in plain["columns"].items()
         if column["type"] != "TODO"
     }
