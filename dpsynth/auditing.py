@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from dpsynth.progress import Progress, silent
 from dpsynth.release import recheck
 from dpsynth.schema import Schema
 from dpsynth.table import Table
+from dpsynth.table.fingerprint import digest
 
 FORMAT = 1
 
@@ -236,30 +236,3 @@ def _require_paid(ledger: Ledger, model: FittedModel) -> None:
             f"this ledger did not pay for this model: its receipt's {wrong[0]} is not in the ledger",
             "name the ledger that the model was fitted under; an altered model needs a new fit",
         )
-
-
-def digest(table: Table) -> bytes:
-    """SHA-256 of a table's values; of private rows it goes into the ledger under a secret key only."""
-    total = hashlib.sha256()
-    for name, column in table.values.items():
-        total.update(name.encode())
-        if name in table.words:
-            total.update("\x1f".join(map(str, table.words[name])).encode())
-        if column.dtype == object:
-            total.update("\x1f".join(map(str, column)).encode())
-        else:
-            filled = (
-                np.where(table.missing[name], 0, column).astype(column.dtype)
-                if name in table.missing
-                else column
-            )
-            total.update(filled.tobytes())
-        if name in table.missing:
-            total.update(table.missing[name].tobytes())
-    if (
-        table.units is not None
-        and table.unit_labels is not None
-        and table.schema.unit.column not in table.values
-    ):
-        total.update("\x1f".join(str(label) for label in table.unit_labels).encode() + table.units.tobytes())
-    return total.digest()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dpsynth.budget import Budget, Cost
-from dpsynth.columns import CategoryColumn, Column, IntegerColumn, Modelled, NumberColumn, value_cells
+from dpsynth.columns import CategoryColumn, IntegerColumn, Modelled, NumberColumn, value_cells
 from dpsynth.discovery import public_scale, with_bounds, with_values
 from dpsynth.domain import Domain
 from dpsynth.encoding import Encoding, special_values
@@ -96,16 +96,8 @@ def discovered(table: Table, intake: Intake, run: Run, asked: Sequence[Search]) 
             columns[search.column] = with_bounds(column, low, high, cells, search.charge.purpose)
         else:
             raise ValueError("the plan asks for something else than the schema")
-    known = table.under(_schema(table.schema, columns))
+    known = table.under(table.schema.with_columns(columns))
     return known, intake.recoded(Encoding(known.schema).encode(known))
-
-
-def _schema(schema: Schema, columns: Mapping[str, Column]) -> Schema:
-    """The schema with other columns: built anew, so that it is checked and remembers nothing."""
-    return Schema(
-        **{name: getattr(schema, name) for name in type(schema).model_fields if name != "columns"},
-        columns=dict(columns),
-    )
 
 
 def _raw(table: Table, name: str, column: Modelled) -> RawColumn:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from dpsynth.constraining import BrokenBySource, refusal
 from dpsynth.constraints import Rules
@@ -21,6 +18,7 @@ from dpsynth.progress import Progress, silent
 from dpsynth.schema import Schema
 from dpsynth.synthesis import Plan, fit_behind, unit_keys, unit_of
 from dpsynth.table import Table
+from dpsynth.table.fingerprint import digest
 from dpsynth.table.scanning import scan
 
 SAMPLE = 30_000
@@ -58,7 +56,7 @@ def take_in_large(
         rows_per_unit=schema.unit.rows_per_unit,
         holdout=holdout,
         units_of=lambda table: unit_keys(table, nameless),
-        digest=_digest,
+        digest=digest,
         keep=keep,
         folder=folder,
     )
@@ -99,17 +97,3 @@ def _told(tables: Iterator[Table], progress: Progress) -> Iterator[Table]:
         rows += len(table)
         progress(f"reading ({rows:,} rows)", 0.0)
     progress("reading", 1.0)
-
-
-def _digest(table: Table) -> bytes:
-    """Of a batch: enough to tell one source from another. It goes into the ledger under a secret key only."""
-    total = hashlib.sha256()
-    for name, values in table.values.items():
-        whole = (
-            "\x1f".join(map(str, values)).encode()
-            if values.dtype == object
-            else np.ascontiguousarray(values).data
-        )
-        total.update(name.encode())
-        total.update(whole)
-    return total.digest()

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtrc
 
-from dpsynth.auditing import digest
 from dpsynth.consistency import Released, noisy_total
 from dpsynth.consistency.tables import record_shares, together
 from dpsynth.domain import Clique
@@ -31,6 +30,7 @@ from dpsynth.ruled import RuledColumn
 from dpsynth.schema import DropColumn, Schema
 from dpsynth.synthesis import fit_reserved, load, plan, unit_of
 from dpsynth.table import Source, Table, read_table, unfit_cells
+from dpsynth.table.fingerprint import digest
 
 FORMAT = "dpsynth-drift/1"
 LEVEL = 0.01

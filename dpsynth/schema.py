@@ -217,14 +217,16 @@ class Schema(Declared):
         return [*self.learnt.values(), *([MAPS] if self.learnt_rules else [])]
 
     def with_columns(self, columns: Mapping[str, Column]) -> Schema:
-        """The same in all else. (A `model_copy` would keep the old columns' cached domain.)"""
-        fields = {name: getattr(self, name) for name in type(self).model_fields}
-        return Schema(**{**fields, "columns": dict(columns)})
+        """The same in all else."""
+        return self._with(columns=dict(columns))
 
     def with_constraints(self, constraints: Sequence[Constraint]) -> Schema:
         """The same in all else."""
-        fields = {name: getattr(self, name) for name in type(self).model_fields}
-        return Schema(**{**fields, "constraints": tuple(constraints)})
+        return self._with(constraints=tuple(constraints))
+
+    def _with(self, **changed: Any) -> Schema:
+        """Built anew, so that it is checked and remembers nothing: a `model_copy` would keep the old cached domain."""
+        return Schema(**{**{name: getattr(self, name) for name in type(self).model_fields}, **changed})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Schema:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dpsynth.auditing import Private, digest, held_out, require_enough
+from dpsynth.auditing import Private, held_out, require_enough
 from dpsynth.constraining import require_source
 from dpsynth.errors import UsageError
 from dpsynth.large import fit_large_reserved, take_in_large
@@ -19,6 +19,7 @@ from dpsynth.progress import Progress
 from dpsynth.schema import Schema
 from dpsynth.synthesis import Plan, fit_reserved
 from dpsynth.table import Source, Table, read_table
+from dpsynth.table.fingerprint import digest
 
 MEMORY, DUCKDB = "memory", "duckdb"
 ENGINES = (MEMORY, DUCKDB)

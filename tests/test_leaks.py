@@ -16,7 +16,7 @@ from example import SECRET, small_table
 
 import dpsynth
 from dpsynth import AuditError, Budget, BudgetError, Ledger, Schema, release
-from dpsynth.auditing import Audit, Private, digest, held_out, require_releasable
+from dpsynth.auditing import Audit, Private, held_out, require_releasable
 from dpsynth.encoding import Encoding
 from dpsynth.model import FittedModel
 from dpsynth.privacy.intake import take_in
@@ -24,6 +24,7 @@ from dpsynth.privacy.ledger import Unit
 from dpsynth.release.fields import AuditFacts
 from dpsynth.synthesis import fit_reserved, plan, unit_keys, unit_of
 from dpsynth.table import read_table
+from dpsynth.table.fingerprint import digest
 
 PROMISE = Budget(4.0, 1e-6)
 HUMAN = release.ReleaseFields(

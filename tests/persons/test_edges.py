@@ -12,8 +12,8 @@ import pyarrow as pa
 from test_units import STATIC, people, schema
 
 from dpsynth import Schema, fit
-from dpsynth.auditing import digest
 from dpsynth.table import read_table
+from dpsynth.table.fingerprint import digest
 
 ZONE = "Europe/Zurich"
 COLUMNS: dict[str, Any] = {

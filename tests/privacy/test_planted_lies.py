@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from diary import Diary
 from scipy import stats
 
 from dpsynth.budget import Budget, Cost
@@ -29,21 +30,6 @@ from dpsynth.records import Records
 DOMAIN = Domain.of(a=100, b=100)
 PAIR: Clique = ("a", "b")
 UNLIKELY = 1e-9
-
-
-class Diary:
-    """An account and an engine that write down the order of events."""
-
-    def __init__(self, refuses: bool = False) -> None:
-        self.lines: list[str] = []
-        self.charged: list[Event] = []
-        self.refuses = refuses
-
-    def charge(self, purpose: str, event: Event) -> None:
-        if self.refuses:
-            raise BudgetError("B999", "spent")
-        self.lines.append("charge")
-        self.charged.append(event)
 
 
 class WatchedEngine:

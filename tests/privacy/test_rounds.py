@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from diary import Diary
 from scipy import stats
 
 from dpsynth.budget import Budget, Cost
@@ -30,21 +31,6 @@ DOMAIN = Domain.of(a=60, b=60)
 PAIR: Clique = ("a", "b")
 UNLIKELY = 1e-9
 ROUND = Round(Cost(0.02), Cost(0.02))
-
-
-class Diary:
-    """An account and an engine's witness: the order of events, and what was charged."""
-
-    def __init__(self, refuses: bool = False) -> None:
-        self.lines: list[str] = []
-        self.charged: list[Event] = []
-        self.refuses = refuses
-
-    def charge(self, purpose: str, event: Event) -> None:
-        if self.refuses:
-            raise BudgetError("B999", "spent")
-        self.lines.append("charge")
-        self.charged.append(event)
 
 
 class Watched(MemoryEngine):

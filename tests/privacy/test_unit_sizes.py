@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from diary import Diary
 from scipy import stats
 
 from dpsynth.budget import Cost
@@ -16,26 +17,11 @@ from dpsynth.entropy import system
 from dpsynth.errors import BudgetError
 from dpsynth.privacy import curator, intake, noise, persons, sensitivity
 from dpsynth.privacy.curator import Curator
-from dpsynth.privacy.events import DiscreteGaussian, Event
+from dpsynth.privacy.events import DiscreteGaussian
 from dpsynth.records import Records
 
 K, UNLIKELY = 4, 1e-9
 COST = Cost(0.005)
-
-
-class Diary:
-    """An account that writes down what was charged, and when something was counted."""
-
-    def __init__(self, refuses: bool = False) -> None:
-        self.lines: list[str] = []
-        self.charged: list[Event] = []
-        self.refuses = refuses
-
-    def charge(self, purpose: str, event: Event) -> None:
-        if self.refuses:
-            raise BudgetError("B999", "spent")
-        self.lines.append("charge")
-        self.charged.append(event)
 
 
 def engine_of(units: np.ndarray, bound: int = K) -> MemoryEngine:
