@@ -45,6 +45,7 @@ from dpsynth.table import Source, Table, read_table
 
 Floats = NDArray[np.float64]
 Merges = Mapping[str, NDArray[Any]]
+Zeros = Mapping[Clique, NDArray[np.bool_]]
 
 LIMITS = bags.Limits(bag=2e5, total=1e6)
 """Cells of the junction tree over the public table's own structure."""
@@ -187,6 +188,10 @@ class FromPrior:
         if start is None or not _alike(start, merges):
             start = self._public(merges)
         return self._kept(domain, measurements, merges, start)
+
+    def with_zeros(self, zeros: Zeros) -> FromPrior:
+        """The same, also the public model, without the combinations that no record has."""
+        return FromPrior(self._structure, self._estimate.with_zeros(zeros))
 
     def _kept(
         self, domain: Domain, measurements: Sequence[Measurement], merges: Merges, start: Model

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from dpsynth import DataError, Schema, SchemaError, fit
 from dpsynth.cli.app import app
+from dpsynth.constraints_declared import Constraint
 from dpsynth.counting import count
 from dpsynth.encoding import Encoding
 from dpsynth.model import FittedModel
@@ -183,3 +184,17 @@ def test_a_run_from_the_private_table_itself_is_refused_before_it_spends(
     assert "DPS-D161" in done.output
     with Ledger.load(folder / "claims.ledger") as account:
         assert not any(entry.kind == "reserve" for entry in account.entries)
+
+
+def test_a_learnt_map_is_exact_also_beside_a_public_table() -> None:
+    """Combinations that the learnt map excludes have no chance, as without a public table."""
+    told = PRIVATE.assign(b=["b" + text[1:] for text in PRIVATE["a"]])
+    schema = SCHEMA.with_constraints(
+        [Constraint.model_validate({"functional": {"b": "a"}, "one_to_one": True})]
+    )
+    other = people(1500, 2)
+    public = Prior.read(other.assign(b=["b" + text[1:] for text in other["a"]]), schema, "published")
+    for prior in (public, None):
+        model = fit(told, schema, method="tree", epsilon=8.0, delta=1e-6, prior=prior)
+        pair = model.generator.marginal(("a", "b"))
+        assert pair[~np.eye(4, dtype=bool)].sum() == 0.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,6 @@ from dpsynth.domain import Clique, Domain
 from dpsynth.measurement import Measurement
 from dpsynth.mechanisms.base import Fit, Found, Mechanism, Mixed, Task, Told
 from dpsynth.pgm import Model
-from dpsynth.pgm.zeros import Estimation
 from dpsynth.privacy import sensitivity
 from dpsynth.privacy.curator import Curator
 from dpsynth.privacy.events import Charge
@@ -35,6 +34,13 @@ SHARE, MOST_SHARE = 0.03, 0.1
 """Of the whole cost, for each pair of columns, and for all of them together."""
 
 Zeros = Mapping[Clique, NDArray[np.bool_]]
+
+
+@runtime_checkable
+class TakesZeros(Protocol):
+    """A fit that can be told which combinations no record has."""
+
+    def with_zeros(self, zeros: Zeros) -> Fit: ...
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ class Telling:
         first, rest = _split(task, cost)
         learnt = curator.measure(_pairs(task), first, PURPOSE)
         zeros = {**task.zeros, **_impossible(task, learnt)}
-        estimate = replace(fit, zeros=zeros) if isinstance(fit, Estimation) else fit
+        estimate = fit.with_zeros(zeros) if isinstance(fit, TakesZeros) else fit
         found = self.method.measure(
             curator,
             replace(task, zeros=zeros, classes=classes_of(zeros, task.domain)),

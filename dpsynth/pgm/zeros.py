@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,10 @@ class Estimation:
     max_cells: float = MAX_CELLS
     progress: Progress | None = None
     keep: Sequence[Clique] = ()
+
+    def with_zeros(self, zeros: Zeros) -> Estimation:
+        """The same with these zeros instead."""
+        return replace(self, zeros=zeros)
 
     def __call__(
         self, domain: Domain, measurements: Sequence[Measurement], *, start: Model | None = None
