@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,6 +13,10 @@ from dpsynth.domain import Clique
 from dpsynth.records import Codes, Records
 
 Counts = NDArray[np.int64]
+
+UNCOMPILED = 1 << 27
+"""Rows and cells that NumPy may look up in a process before the compiled loops are loaded: they are several times
+quicker, but loading them takes as long as this many. The counts are the same."""
 
 
 def count(records: Records, clique: Clique) -> Counts:
@@ -38,13 +43,16 @@ def weigh(records: Records, cliques: Iterable[Clique], weight: float) -> dict[Cl
 
 
 def _add(records: Records, clique: Clique, weight: Any, out: NDArray[Any]) -> None:
-    from dpsynth import counting_loops
-
     sizes = records.domain.shape(clique)
-    columns = _alike([records[a] for a in clique])
+    columns = [records[a] for a in clique]
     if any(len(c) and c.max() >= size for c, size in zip(columns, sizes, strict=True)):
         raise ValueError("a code lies outside its attribute's domain")
-    match columns:
+    if out.dtype == np.int64 and _Loops.not_worth(len(records) * len(clique) + len(out)):
+        out += np.bincount(_places(records, clique, np.intp), minlength=len(out))
+        return
+    from dpsynth import counting_loops
+
+    match _alike(columns):
         case [one]:
             counting_loops.add_1(one, weight, out)
         case [one, two]:
@@ -52,11 +60,29 @@ def _add(records: Records, clique: Clique, weight: Any, out: NDArray[Any]) -> No
         case [one, two, three]:
             counting_loops.add_3(one, two, three, sizes[1], sizes[2], weight, out)
         case _:
-            index = np.zeros(len(records), dtype=np.uint32 if len(out) < 1 << 32 else np.uint64)
-            for column, size in zip(columns, sizes, strict=True):
-                np.multiply(index, size, out=index)
-                np.add(index, column, out=index)
+            index = _places(records, clique, np.uint32 if len(out) < 1 << 32 else np.uint64)
             counting_loops.add_1(index, weight, out)
+
+
+class _Loops:
+    """Whether the compiled loops are worth loading."""
+
+    looked_up = 0
+
+    @classmethod
+    def not_worth(cls, more: int) -> bool:
+        """For so many lookups more; once loaded they are used for everything."""
+        cls.looked_up += more
+        return cls.looked_up <= UNCOMPILED and "dpsynth.counting_loops" not in sys.modules
+
+
+def _places(records: Records, clique: Clique, kind: type[Any]) -> NDArray[Any]:
+    """The rows' cells, numbered in the order of a flat table."""
+    places = records[clique[0]].astype(kind) if clique else np.zeros(len(records), dtype=kind)
+    for attribute in clique[1:]:
+        np.multiply(places, records.domain[attribute], out=places)
+        np.add(places, records[attribute], out=places, casting="unsafe")
+    return places
 
 
 def _alike(columns: list[Codes]) -> list[Codes]:

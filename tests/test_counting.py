@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections import Counter
 
 import numpy as np
 import pytest
 
+from dpsynth import counting
 from dpsynth.counting import count, weigh
 from dpsynth.domain import Domain
 from dpsynth.records import Records, code_dtype
@@ -52,3 +54,15 @@ def test_a_code_outside_its_domain_is_refused() -> None:
     broken = Records(Domain.of(a=2), (np.array([0, 2], dtype=np.uint8),))
     with pytest.raises(ValueError, match="outside"):
         count(broken, ("a",))
+
+
+def test_numpy_and_the_compiled_loops_count_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    records = drawn(500)
+    cliques = [c for k in range(4) for c in itertools.combinations(DOMAIN.attributes[:4], k)]
+    monkeypatch.setattr(counting, "UNCOMPILED", -1)
+    compiled = [count(records, clique) for clique in cliques]
+    monkeypatch.setattr(counting, "UNCOMPILED", 1 << 60)
+    monkeypatch.delitem(sys.modules, "dpsynth.counting_loops")
+    for clique, expected in zip(cliques, compiled, strict=True):
+        np.testing.assert_array_equal(count(records, clique), expected)
+    assert "dpsynth.counting_loops" not in sys.modules

@@ -29,11 +29,13 @@ POINTS = 128
 def choices_profile(epsilons: Sequence[float]) -> tuple[float, Floats]:
     """The joint profile of bounded-range choices: (step, deltas at 0, step, 2 step, ...), 0 after the end."""
     step = max(epsilons) / POINTS
-    reach = sum(_cells(epsilon, step) for epsilon in epsilons)
-    grid: Floats = step * np.arange(-reach, reach + 1, dtype=np.float64)
-    values: Floats = np.maximum(-np.expm1(np.minimum(grid, 0.0)), 0.0)
+    reach = 0
+    values: Floats = np.zeros(1)  # at 0; only where a choice changed something is a profile tabulated
     for epsilon in sorted(epsilons):
-        values = _choose(values, grid, step, _cells(epsilon, step))
+        cells = _cells(epsilon, step)
+        below = -np.expm1(step * np.arange(-reach - cells, -reach, dtype=np.float64))
+        values, reach = np.concatenate([below, values, np.zeros(cells)]), reach + cells
+        values = _choose(values, -reach, step, cells)
     return step, values[reach:]
 
 
@@ -47,7 +49,7 @@ def choices_then(epsilons: Sequence[float], mu: float) -> tuple[float, Floats]:
     grid: Floats = step * np.arange(-reach, reach + 1, dtype=np.float64)
     values = gaussian_deltas(mu, grid)
     for epsilon in sorted(epsilons):
-        values = _choose(values, grid, step, _cells(epsilon, step))
+        values = _choose(values, -reach, step, _cells(epsilon, step))
     return step, values[reach:]
 
 
@@ -62,15 +64,17 @@ def _cells(epsilon: float, step: float) -> int:
     return math.ceil(epsilon / step - 1e-9) + 1
 
 
-def _choose(values: Floats, grid: Floats, step: float, cells: int) -> Floats:
-    """One step of the recursion; outside the lattice the profile is 1 - exp(x) below and its last value above."""
-    below = -np.expm1(grid[0] - step * np.arange(cells, 0, -1))
+def _choose(values: Floats, lowest: int, step: float, cells: int) -> Floats:
+    """One step of the recursion on the lattice from `lowest` on; outside of it the profile is 1 - exp(x) below and its
+    last value above."""
+    below = -np.expm1(step * np.arange(lowest - cells, lowest, dtype=np.float64))
     padded = np.concatenate([below, values, np.full(cells, values[-1])])
-    best = np.zeros_like(values)
+    drop = padded[:-cells] - padded[cells:]  # V(x) - V(x + epsilon)
+    best, tried = np.zeros_like(values), np.empty_like(values)
     size = len(values)
     for t in range(cells + 1):
         high = math.expm1(-step * (cells - t)) / math.expm1(-step * cells)
-        after_high = padded[cells - t : cells - t + size]
-        after_low = padded[2 * cells - t : 2 * cells - t + size]
-        np.maximum(best, high * after_high + (1 - high) * after_low, out=best)
+        np.multiply(drop[cells - t : cells - t + size], high, out=tried)
+        np.add(tried, padded[2 * cells - t : 2 * cells - t + size], out=tried)
+        np.maximum(best, tried, out=best)
     return best

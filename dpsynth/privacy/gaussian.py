@@ -60,11 +60,24 @@ def gaussian_deltas(mu: float, epsilons: Floats) -> Floats:
     if mu == 0:
         return np.maximum(-np.expm1(np.minimum(e, 0.0)), 0.0)
     a = e / mu - mu / 2
-    b = a + mu
-    plain = special.ndtr(-a) - np.exp(np.minimum(e + special.log_ndtr(-b), 0.0))
-    far = np.clip(a, -1.0, 1e9)
-    deltas = np.where(a > -1, 0.5 * np.exp(-0.5 * far * far) * _erfcx_drop(far, mu), plain)
+    near = a > -1
+    if near.all():
+        deltas = _by_ratios(a, mu)
+    elif not near.any():
+        deltas = _plainly(e, a, mu)
+    else:
+        deltas = np.empty_like(a)
+        deltas[near], deltas[~near] = _by_ratios(a[near], mu), _plainly(e[~near], a[~near], mu)
     return np.asarray(np.clip(deltas, 0.0, 1.0))
+
+
+def _by_ratios(a: Floats, mu: float) -> Floats:
+    far = np.minimum(a, 1e9)
+    return np.asarray(0.5 * np.exp(-0.5 * far * far) * _erfcx_drop(far, mu))
+
+
+def _plainly(e: Floats, a: Floats, mu: float) -> Floats:
+    return np.asarray(special.ndtr(-a) - np.exp(np.minimum(e + special.log_ndtr(-a - mu), 0.0)))
 
 
 def _erfcx_drop(a: Floats, mu: float) -> Floats:

@@ -12,7 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 from scipy import special
@@ -83,6 +83,12 @@ class Loss:
 
 def loss_of(events: Sequence[Event]) -> Loss:
     """The privacy-loss distribution of all events together; Unpriceable for what only zCDP can price."""
+    return _loss_of(tuple(events))
+
+
+@lru_cache(maxsize=8)
+def _loss_of(events: tuple[Event, ...]) -> Loss:
+    """Remembered: a plan's certificate, its weight in the ledger and its receipt all ask for the same one."""
     parts = list(flatten(events))
     mu = math.sqrt(math.fsum(_gaussian_part(part) ** 2 for part in parts))
     groups = [*_choices(parts), *_pure(parts), *_small_noise(parts), *_dp_sgd(parts)]
