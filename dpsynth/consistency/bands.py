@@ -68,10 +68,10 @@ def _band(name: str, records: Records, measurements: Sequence[Measurement], enco
         interval(measurements, encoding.schema, _just(name, cells, len(labels)), confidence=CONFIDENCE)
         for cells in bars
     ]
-    ordered = encoding.is_ordered(name)
+    ordered = encoding.ordered_cells(name)
     return Band(
         name,
-        tuple(_name([labels[int(i)] for i in cells], ordered) for cells in bars),
+        tuple(_name([labels[int(i)] for i in cells], int(cells[-1]) < ordered) for cells in bars),
         tuple(float(synthetic[cells].sum()) for cells in bars),
         tuple(_middle(one.estimate, one.low, one.high, one.share_low, one.share_high) for one in found),
         tuple(one.share_low for one in found),
@@ -101,9 +101,10 @@ def _groups(
     if size <= MOST_BARS:
         return merge
     if encoding.is_ordered(name):
-        missing = encoding.missing_cell(name)
-        last = size - (missing is not None)
-        bins = np.arange(size) * (MOST_BARS - 1) // last
+        leading = encoding.ordered_cells(name)
+        last = int(merge[:leading].max(initial=0)) + 1  # special values and the missing one stay apart
+        bins = np.arange(last) * max(2, MOST_BARS - (size - last)) // last
+        bins = np.append(bins, bins[-1] + 1 + np.arange(size - last))
         return np.unique(bins, return_inverse=True)[1][merge].astype(np.int64)
     mass = np.bincount(merge, weights=synthetic)
     rank = np.full(size, MOST_BARS - 1)

@@ -61,7 +61,7 @@ def _groups(train: Records, column: str, ordered: int, cells: int, q: np.ndarray
         return np.arange(cells)
     if ordered:
         known = train[column][train[column] < ordered]
-        bins = quantile_bins(known, ordered, MOST_BARS - (cells - ordered))
+        bins = quantile_bins(known, ordered, max(2, MOST_BARS - (cells - ordered)))
         return np.concatenate([bins, bins[-1] + 1 + np.arange(cells - ordered)])
     groups = np.full(cells, MOST_BARS - 1)
     groups[np.argsort(-q, kind="stable")[: MOST_BARS - 1]] = np.arange(MOST_BARS - 1)

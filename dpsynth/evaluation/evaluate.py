@@ -19,6 +19,7 @@ from dpsynth.evaluation.fidelity import Comparison, MarginalErrors, Observer, ma
 from dpsynth.evaluation.figures import Json
 from dpsynth.evaluation.learning import Learned, learn
 from dpsynth.evaluation.marginals import DENSE_CELLS, Sample, cell_index, coarse
+from dpsynth.evaluation.ordering import in_order, leading_cells
 from dpsynth.evaluation.quantiles import Numbers, numbers
 from dpsynth.evaluation.rare import Rare, Rarities
 from dpsynth.evaluation.score import KMarginal, k_marginal
@@ -117,12 +118,12 @@ def evaluate(
     encoding = Encoding(schema)
     tables = (synthetic, train, holdout)
     records = [encoding.encode(table) for table in tables]
-    ordered = _ordered(encoding, schema)
+    by_value, ordered = in_order(encoding, records)
     grouped = _group_columns(groups, encoding, records[1])
     progress("comparing marginals", 0.0)
-    comparison = _comparison(records, tables, ordered, rng)
+    comparison = _comparison(by_value, tables, ordered, rng)
     held = len(holdout) > 0
-    associating, rarities = Associating(ordered, held), Rarities(held)
+    associating, rarities = Associating(_leading(ordered, encoding, comparison), held), Rarities(held)
     grouping = Grouping({name: encoding.labels(name) for name in grouped}, (len(train), len(synthetic)))
     compared = _marginals(comparison, (associating, rarities, grouping), rng, progress)
     pairs = next((m for m in compared if m.ways == 2), None)
@@ -140,7 +141,7 @@ def evaluate(
         subgroups=grouping.result(),
         discriminator=discriminate(synthetic, train, holdout, rng),
         learned=learned,
-        columns=_columns(encoding, schema, records),
+        columns=_columns(encoding, records),
         notes=(*notes, *([] if held else ["no rows were held out"])),
         constraints=kept(tables, schema),
         units=unit_agreement(synthetic, train, holdout),
@@ -187,6 +188,12 @@ def _comparison(
     return Comparison.of(samples[0], samples[1], samples[2], rng)
 
 
+def _leading(ordered: Mapping[str, int], encoding: Encoding, comparison: Comparison) -> dict[str, int]:
+    """How many bins of each ordered attribute have an order: those after them are single cells without one."""
+    bins = comparison.train.records.domain
+    return {name: bins[name] - (encoding.domain[name] - cells) for name, cells in ordered.items()}
+
+
 def _marginals(
     comparison: Comparison, observers: Sequence[Observer], rng: np.random.Generator, progress: Progress
 ) -> tuple[MarginalErrors, ...]:
@@ -209,17 +216,6 @@ def _group_columns(groups: Sequence[str] | None, encoding: Encoding, train: Reco
             if (counts >= SMALL).sum() >= FEWEST:
                 found.append(name)
     return sorted(found, key=lambda name: train.domain[name])[:MOST_COLUMNS]
-
-
-def _ordered(encoding: Encoding, schema: Schema) -> dict[str, int]:
-    """How many leading cells of each ordered attribute have an order (a missing value comes last and has
-    none).
-    """
-    return {
-        attribute: encoding.domain[attribute] - int(schema.modelled[attribute].missing)
-        for attribute in encoding.domain.attributes
-        if encoding.is_ordered(attribute)
-    }
 
 
 DETERMINED = 0.995
@@ -278,8 +274,8 @@ def _learn(
     return tuple(learned), notes
 
 
-def _columns(encoding: Encoding, schema: Schema, records: Sequence[Records]) -> tuple[ColumnShares, ...]:
-    ordered = _ordered(encoding, schema)
+def _columns(encoding: Encoding, records: Sequence[Records]) -> tuple[ColumnShares, ...]:
+    ordered = leading_cells(encoding)
     found = [
         column_shares(a, records[0], records[1], encoding.labels(a), ordered.get(a, 0))
         for a in encoding.domain.attributes

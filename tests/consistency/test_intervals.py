@@ -207,17 +207,18 @@ def test_bands_hold_the_truth_and_show_a_column_that_is_off() -> None:
 def test_wide_columns_are_shown_in_few_bars() -> None:
     wide = Schema(
         columns={
-            "x": {"type": "integer", "min": 0, "max": 199, "cells": 200},
+            "x": {"type": "integer", "min": 0, "max": 199, "cells": 200, "special": [-1]},
             "c": {"type": "category", "values": [f"v{i}" for i in range(90)], "missing": True},
         }
     )
     rng = np.random.default_rng(8)
     domain = Encoding(wide).domain
-    rows = Records.of(domain, {"x": rng.integers(0, 200, 900), "c": rng.geometric(0.1, 900).clip(0, 90)})
+    rows = Records.of(domain, {"x": rng.integers(0, 201, 900), "c": rng.geometric(0.1, 900).clip(0, 90)})
     ones = [Measurement((a,), rng.integers(0, 9, domain[a]), 1.0) for a in ("x", "c")]
     number, code = bands(rows, ones, Encoding(wide))
     assert len(number.labels) <= 24
     assert number.labels[0].startswith("0 to ")
+    assert number.labels[-2:] == ("192 to 199", "-1")  # a code is no neighbour of the numbers
     assert len(code.labels) == 24
     assert code.labels[-1] == "68 rarer values"
 

@@ -198,3 +198,31 @@ def test_one_column_alone_has_no_pairs() -> None:
     assert found.subgroups == found.numbers == ()
     assert found.rare.kept is None
     assert found.rare.new is None
+
+
+def test_special_values_take_their_place_or_stay_apart() -> None:
+    schema = Schema(
+        columns={
+            "spent": {"type": "integer", "min": 0, "max": 200, "special": [0]},
+            "since": {"type": "integer", "min": 0, "max": 200, "special": [-1]},
+            "age": {"type": "integer", "min": 0, "max": 200},
+        }
+    )
+    rng = np.random.default_rng(5)
+    age = rng.integers(0, 201, 3000)
+    frame = pd.DataFrame(
+        {"spent": np.where(age < 100, 0, age), "since": np.where(age < 100, -1, age), "age": age}
+    )
+    train = read_table(frame, schema)
+    found = evaluate(train, train, train, schema, rng=rng)
+    assert found.associations is not None
+    real = {one.clique: one.real for one in found.associations.by_pair}
+    wanted = stats.spearmanr(
+        frame["spent"], age
+    ).statistic  # a zero is less than everything, as its number says
+    assert real[("spent", "age")] == pytest.approx(wanted, abs=0.02)
+    assert real[("since", "age")] > 0.99  # where there is a code for "never", it says nothing of the order
+    bars = {column.column: column for column in found.columns}
+    assert bars["since"].labels[-1] == "-1"
+    assert bars["since"].real[-1] == pytest.approx((age < 100).mean())
+    assert all("-1" not in label for label in bars["since"].labels[:-1])
