@@ -17,12 +17,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bars
 
 from dpsynth.errors import CapacityError, DPSynthError, UsageError, is_full
 from dpsynth.progress import Progress, silent
-from dpsynth.unfinished import SUFFIX
 
 INTERRUPTED = 130
 HUNG_UP = 141
@@ -60,6 +57,9 @@ class Screen:
         if not self.shows_progress:
             yield silent
             return
+        from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bars
+
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
         with Bars(*columns, console=self.errors, transient=True) as bars:
             tasks: dict[str, Any] = {}
@@ -78,6 +78,10 @@ class Screen:
         if not (self.quiet or self.json):
             self.errors.print(text, markup=False)
 
+
+ProjectFile = Annotated[
+    Path, typer.Argument(metavar="PROJECT.yaml", help="The project file.", show_default=False)
+]
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="Only the answer, no remarks.")]
@@ -98,6 +102,8 @@ _COMMON: dict[str, tuple[Any, Any]] = {
 
 def _stays(out: object) -> str:
     """What an interrupt leaves behind."""
+    from dpsynth.unfinished import SUFFIX  # a second of imports that help and refusals never need
+
     words = "what was reserved in the ledger stays spent"
     if isinstance(out, Path) and (left := out.with_name(out.name + SUFFIX)).exists():
         words += f"; the model that it paid for is in {left}: go on with dpsynth sample, audit and release"

@@ -14,15 +14,13 @@ import typer
 from dpsynth import draft, synthesis
 from dpsynth.budget import Budget
 from dpsynth.cli import choosing
-from dpsynth.cli.common import Answer, Screen
-from dpsynth.cli.produce import ProjectFile
+from dpsynth.cli.common import Answer, ProjectFile, Screen
 from dpsynth.cli.words import plan_data, plan_text
 from dpsynth.constraining import broken_by_source, refusal
 from dpsynth.constraint_checks import Finding, findings, named_rule, refuse_contradictions
 from dpsynth.errors import CapacityError, DataError, UsageError
-from dpsynth.pipeline import settings_of
 from dpsynth.project import Project, json_schema
-from dpsynth.release import before_spending, policy, privacy_form
+from dpsynth.release import ReleaseFields, before_spending, policy, privacy_form
 from dpsynth.synthesis import Plan
 from dpsynth.table import misfits, read_table
 from dpsynth.table.units import units_found
@@ -127,7 +125,8 @@ def check(
             return refused
     rules = None if spec.policy_path is None else policy.Policy.load(spec.policy_path)
     promise = spec.budget.promise.budget if spec.budget and spec.budget.promise else budget
-    gate = before_spending(spec.schema, settings_of(spec).human, rules, budget, promise)
+    human = ReleaseFields.from_json(spec.release.human())
+    gate = before_spending(spec.schema, human, rules, budget, promise)
     open_points = [c.words for c in gate.checks if not c.passed]
     lines += [f"before a release: {words}" for words in open_points]
     return Answer({**found, "before_release": open_points}, "\n".join(lines))

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from dpsynth import demo_data, pipeline
-from dpsynth.cli.common import Answer, Screen
+from dpsynth.cli.common import Answer, ProjectFile, Screen
 from dpsynth.cli.keys import PolicyFile, SignKey, passphrase
 from dpsynth.cli.words import outcome_data, outcome_text
 from dpsynth.errors import UsageError
@@ -17,9 +17,6 @@ from dpsynth.project import Project
 from dpsynth.releasing import terms_of
 from dpsynth.unfinished import holdout_file
 
-ProjectFile = Annotated[
-    Path, typer.Argument(metavar="PROJECT.yaml", help="The project file.", show_default=False)
-]
 LedgerFile = Annotated[
     Path | None,
     typer.Option("--ledger", help="The ledger file, instead of the project's.", show_default=False),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dpsynth.domain import Clique
-from dpsynth.pipeline import Outcome
 from dpsynth.privacy.discovery import Search, ValueSearch
 from dpsynth.privacy.events import GdpGrant, to_json
 from dpsynth.synthesis import Plan
+
+if TYPE_CHECKING:
+    from dpsynth.pipeline import Outcome  # most verbs never run one
 
 
 def outcome_data(outcome: Outcome) -> dict[str, Any]:

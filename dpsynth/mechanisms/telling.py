@@ -14,7 +14,6 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from dpsynth.budget import Cost
 from dpsynth.constraints import classes_of
@@ -102,6 +101,8 @@ def images(told: Told, counts: NDArray[np.int64]) -> dict[int, int]:
     """Which cell of the dependent each cell of the determinant tells; `counts` (determinant, dependent), noisy, without
     missing values."""
     if told.one_to_one:
+        from scipy.optimize import linear_sum_assignment  # slow to import, for this alone
+
         rows, columns = linear_sum_assignment(-counts.astype(np.float64))
         return dict(zip(rows.tolist(), columns.tolist(), strict=True))
     return dict(enumerate(counts.argmax(axis=1).tolist()))
