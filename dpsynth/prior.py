@@ -59,6 +59,10 @@ TRIPLES_EACH = 3
 ROWS_A_CELL = 2.0
 """A three-way table is used where the public table has so many rows for each of its cells."""
 
+CHANCE = 2.5
+"""Columns hang together whose L1 distance from independence is so many times sqrt(rows) above what chance gives: its
+standard deviation is about 0.6 sqrt(rows) where cells are many."""
+
 CLOSE = 0.2
 """The public table's model comes so near to its counts, in standard errors of a sample of its size."""
 
@@ -136,7 +140,8 @@ class Structure:
         excess: dict[Clique, float] = {
             p: self._excess(p) for p in itertools.combinations(domain.attributes, 2)
         }
-        excess = {pair: found for pair, found in excess.items() if found > 0}
+        least = CHANCE * math.sqrt(len(self.records))
+        excess = {pair: found for pair, found in excess.items() if found > least}
         tree = bags.best_tree(domain, LIMITS, excess, math.sqrt(len(self.records)) / 100)
         pairs = sorted((p for p in excess if tree.holds(p)), key=lambda p: -excess[p])
         triples = {

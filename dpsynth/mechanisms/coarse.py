@@ -29,11 +29,15 @@ def merges_for(task: Task, ones: Iterable[Measurement], least: float = 0.0) -> d
     """Maps for the attributes of which cells merge; `ones` are their noisy one-way counts.
 
     `least`: the count below which a cell is light however precise its count is. The public domain says which columns are
-    ordered; special values and the cell of a missing value are next to none.
+    ordered; special values and the cell of a missing value are next to none. What a public table knows of an attribute's
+    cells would be lost if they merged: they stay.
     """
     found = {}
+    kept = {attribute for clique in task.known for attribute in clique}
     for one in ones:
         (attribute,) = one.clique
+        if attribute in kept:
+            continue
         light = max(STANDS_OUT * one.sigma, least)
         counts = one.values.astype(np.float64)
         cells = (
