@@ -30,8 +30,8 @@ from dpsynth.synthesis import plan
 HEAD = "| rows | streaming | all pairs | fit | largest memory, MB |\n|---|---|---|---|---|"
 
 
-def make(table: Path, rows: int, out: Path) -> None:
-    """`rows` rows like those of `table`, as parquet."""
+def make(table: Path, rows: int, out: Path, each: float | None = None) -> None:
+    """`rows` rows like those of `table`, as parquet; with a person's id, of whom each has `each` of them on average."""
     import duckdb
 
     with duckdb.connect(config={"memory_limit": "2GB", "threads": 2}) as connection:
@@ -45,6 +45,8 @@ def make(table: Path, rows: int, out: Path) -> None:
             f'case when hash(i, \'{name}\') % 20 = 0 then b."{name}" else a."{name}" end as "{name}"'
             for name in names
         )
+        if each:
+            mixed += f", 'P' || (hash(i, 'person') % {max(1, int(rows / each))}) as person"
         connection.execute(
             f"copy (select {mixed} from (select range as i, hash(range) % {many} as x, hash(range, 7) % {many} as y "
             f"from range({rows})) join source a on a.number__ = x join source b on b.number__ = y) "

@@ -8,6 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from dpsynth import discovering
 from dpsynth.budget import Budget, Cost
 from dpsynth.constraining import require_source, with_maps, with_zeros
@@ -30,6 +33,7 @@ from dpsynth.privacy.persons import PURPOSE, Shared
 from dpsynth.progress import Progress, silent
 from dpsynth.schema import Schema
 from dpsynth.table import Source, Table, read_table
+from dpsynth.unit_names import UnitNames
 from dpsynth.workload import Workload
 
 COUNT_CELLS = 30_000_000
@@ -280,7 +284,7 @@ def unit_of(schema: Schema) -> Unit:
     return Unit(schema.unit.entity, schema.unit.column, schema.unit.rows_per_unit)
 
 
-def unit_keys(table: Table, nameless: Iterator[int] | None = None) -> list[bytes] | None:
+def unit_keys(table: Table, nameless: Iterator[int] | None = None) -> UnitNames | None:
     """Each row's unit as bytes; None when a row is a unit. `nameless`: where the numbers below come from, when the table
     is one of several parts.
 
@@ -292,11 +296,14 @@ def unit_keys(table: Table, nameless: Iterator[int] | None = None) -> list[bytes
     if table.units is None or table.unit_labels is None:
         raise ValueError("the table lacks the column of its unit")
     nameless = itertools.count() if nameless is None else nameless
-    keys = [
-        b"\x00%d" % next(nameless) if label is None else b"\x01" + str(label).encode()
-        for label in table.unit_labels
-    ]
-    return [keys[code] for code in table.units]
+    gone = [label is None for label in table.unit_labels]
+    one, nothing = (pa.scalar(text, pa.large_string()) for text in ("\x01", ""))
+    texts = pa.array(table.unit_labels, pa.large_string())
+    names = pc.binary_join_element_wise(one, texts, nothing).cast(pa.large_binary())
+    if any(gone):
+        own = pa.array([b"\x00%d" % next(nameless) if one else None for one in gone], pa.large_binary())
+        names = pc.coalesce(names, own)
+    return UnitNames.coded(names, table.units)
 
 
 def _delta(delta: float | None, ledger: Ledger | None) -> float:

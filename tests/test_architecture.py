@@ -48,6 +48,7 @@ LAYERS = [
     {
         "domain",
         "records",
+        "unit_names",
         "measurement",
         "persons",
         "workload",

@@ -12,8 +12,12 @@ import hmac
 import numpy as np
 from numpy.typing import NDArray
 
+from dpsynth.records import Records
+from dpsynth.unit_names import UnitNames
+
 RUN_KEY_BYTES = 32
 _COIN_BITS = 53
+_HOLD_OUT = b"hold-out"
 _BLOCK = 1 << 16
 """Rows whose coins are made together."""
 
@@ -35,13 +39,68 @@ def _block(run_key: bytes, block: int) -> bytes:
 
 def unit_coin(unit: bytes, run_key: bytes) -> float:
     """Uniform in [0, 1) for whoever lacks the key."""
-    digest = hmac.digest(run_key, b"hold-out" + unit, "sha256")
+    digest = hmac.digest(run_key, _HOLD_OUT + unit, "sha256")
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def rank(unit: bytes, record: bytes, run_key: bytes) -> bytes:
     """By which the records of a unit are sorted before the first are kept, 32 bytes. `record`: its cells, 32 bits each."""
     return hashlib.sha256(run_key + len(unit).to_bytes(4, "big") + unit + record).digest()
+
+
+def unit_words(units: UnitNames, run_key: bytes) -> NDArray[np.uint64]:
+    """For each different name the four words of the digest of which `unit_coin` takes the first, shape (names, 4).
+
+    They are independent of each other for whoever lacks the key; the second and the third name the unit where 128 bits are
+    handier than its name.
+    """
+    from dpsynth.engines import hashing_loops as loops
+
+    digests = np.empty((len(units.ends) - 1, 32), dtype=np.uint8)
+    padded = np.frombuffer(run_key.ljust(loops.BLOCK, b"\0"), dtype=np.uint8)
+    label = np.frombuffer(_HOLD_OUT, dtype=np.uint8)
+    loops.keyed(
+        padded ^ 0x36,
+        padded ^ 0x5C,
+        label,
+        units.data,
+        units.ends,
+        loops.FIRST_STATE,
+        loops.ROUND_WORDS,
+        digests,
+    )
+    return _words(digests)
+
+
+def coins_of(words: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """Words as uniforms in [0, 1): the first word of a unit as its `unit_coin`."""
+    return words / 2.0**64
+
+
+def ranks(units: UnitNames, records: Records, rows: NDArray[np.int64], run_key: bytes) -> NDArray[np.uint64]:
+    """`rank` of each of these rows of `records` as four words, which sort as its bytes do, shape (rows, 4)."""
+    from dpsynth.engines import hashing_loops as loops
+
+    cells = np.empty((len(records), len(records.columns)), dtype=np.uint32)
+    for i, column in enumerate(records.columns):
+        cells[:, i] = column
+    digests = np.empty((len(rows), 32), dtype=np.uint8)
+    loops.ranked(
+        np.frombuffer(run_key, dtype=np.uint8),
+        units.data,
+        units.ends,
+        units.codes[rows],
+        rows,
+        cells.view(np.uint8),
+        loops.FIRST_STATE,
+        loops.ROUND_WORDS,
+        digests,
+    )
+    return _words(digests)
+
+
+def _words(digests: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    return digests.view(">u8").astype(np.uint64)
 
 
 def check_split(run_key: bytes, holdout: float) -> None:

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpsynth.encoding import Encoding
-from dpsynth.engines.coins import row_coins, unit_coin
+from dpsynth.engines.coins import coins_of, row_coins, unit_words
 from dpsynth.engines.memory import bound_and_split
 from dpsynth.table import Table, joined
+from dpsynth.unit_names import UnitNames
+from dpsynth.unit_names import joined as joined_names
 
 Coins = NDArray[np.float64]
 
@@ -23,11 +25,13 @@ class _Some:
 
     rows: Table
     coins: Coins
-    units: Sequence[bytes] | None
+    units: UnitNames | None
 
     def below(self, ceiling: float) -> _Some:
         kept = np.flatnonzero(self.coins < ceiling)
-        units = None if self.units is None else [self.units[row] for row in kept.tolist()]
+        if self.units is None:
+            return _Some(self.rows.take(kept), self.coins[kept], None)
+        units = self.units.take(kept)
         return _Some(_numbered(self.rows.take(kept), units), self.coins[kept], units)
 
 
@@ -42,23 +46,21 @@ class Kept:
         self._sampling_key = hashlib.sha256(run_key + b"sample").digest()
         self._sides = (_Side(most), _Side(most))
 
-    def take(self, rows: Table, units: Sequence[bytes] | None, first: int) -> None:
+    def take(self, rows: Table, units: UnitNames | None, first: int) -> None:
         """The next rows of the stream; row 0 of them has the number `first`, counted from 0."""
         held, coins = self._coins(len(rows), units, first)
         for side, mine in zip(self._sides, (~held, held), strict=True):
             side.take(_Some(rows, np.where(mine, coins, np.inf), units))
 
-    def _coins(self, rows: int, units: Sequence[bytes] | None, first: int) -> tuple[NDArray[np.bool_], Coins]:
+    def _coins(self, rows: int, units: UnitNames | None, first: int) -> tuple[NDArray[np.bool_], Coins]:
         if units is None:
             return (
                 row_coins(first, rows, self._run_key) < self._holdout,
                 row_coins(first, rows, self._sampling_key),
             )
-        known = {
-            unit: (unit_coin(unit, self._run_key), unit_coin(unit, self._sampling_key)) for unit in set(units)
-        }
-        both = np.array([known[unit] for unit in units]).reshape(-1, 2)
-        return both[:, 0] < self._holdout, both[:, 1]
+        words = units.once(self._run_key, unit_words)
+        held, sampled = coins_of(words[:, 0]) < self._holdout, coins_of(words[:, 3])
+        return held[units.codes], sampled[units.codes]
 
     def tables(self) -> tuple[Table, Table]:
         """Training and held-out rows, cut to the schema's bound as the engine has cut them."""
@@ -104,17 +106,17 @@ class _Side:
 
 
 def _together(parts: Sequence[_Some]) -> _Some:
-    units = None if parts[0].units is None else [unit for part in parts for unit in part.units or ()]
+    named = [part.units for part in parts if part.units is not None]
+    units = joined_names(named) if named else None
     rows = _numbered(joined([part.rows for part in parts]), units)
     return _Some(rows, np.concatenate([part.coins for part in parts]), units)
 
 
-def _numbered(rows: Table, units: Sequence[bytes] | None) -> Table:
+def _numbered(rows: Table, units: UnitNames | None) -> Table:
     """The rows with one number for each unit that is among them, wherever in the stream its rows were."""
     if units is None or rows.units is None or rows.unit_labels is None:
         return rows
-    numbers: dict[bytes, int] = {}
-    codes = np.array([numbers.setdefault(unit, len(numbers)) for unit in units], dtype=np.int64)
-    labels = np.empty(len(numbers), dtype=object)
+    codes = units.numbers()
+    labels = np.empty(int(codes.max()) + 1 if len(codes) else 0, dtype=object)
     labels[codes] = rows.unit_labels[rows.units]
     return replace(rows, units=codes, unit_labels=labels)

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from dpsynth.counting import count
 from dpsynth.domain import Clique, Domain
 from dpsynth.engines.base import Counts, Drawn
-from dpsynth.engines.coins import check_split, rank, row_coins, unit_coin
+from dpsynth.engines.bounding import first_of_each
+from dpsynth.engines.coins import check_split, coins_of, ranks, row_coins, unit_words
 from dpsynth.engines.raw import RawColumn
 from dpsynth.entropy import Stream
 from dpsynth.measurement import Merges
 from dpsynth.records import Records
+from dpsynth.unit_names import UnitNames
 
 PART = 1 << 13
 """Units whose coins are thrown at once."""
@@ -55,30 +57,23 @@ def bound_and_split(
         held = row_coins(0, len(records), run_key) < holdout
         rows = np.arange(len(records), dtype=np.int64)
     else:
-        held_of, rows = _bound(records, units, rows_per_unit, run_key, holdout)
+        held_of, rows = _bound(records, UnitNames.of(units), rows_per_unit, run_key, holdout)
         held = held_of[rows]
     return Bounded(training=rows[~held], holdout=rows[held])
 
 
 def _bound(
-    records: Records, units: Sequence[bytes], rows_per_unit: int, run_key: bytes, holdout: float
+    records: Records, units: UnitNames, rows_per_unit: int, run_key: bytes, holdout: float
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Which rows belong to held-out units (a mask over all rows), and the rows kept, ascending."""
     if len(units) != len(records):
         raise ValueError("one unit for each record")
-    matrix = np.ascontiguousarray(records.matrix(), dtype=np.uint32)
-    held = np.empty(len(records), dtype=np.bool_)
-    rows_of: dict[bytes, list[tuple[bytes, int]]] = {}
-    for row, unit in enumerate(units):
-        rows_of.setdefault(unit, []).append((rank(unit, matrix[row].tobytes(), run_key), row))
-    kept: list[int] = []
-    for unit, ranked in rows_of.items():
-        coin = unit_coin(unit, run_key) < holdout
-        ranked.sort()
-        kept.extend(row for _, row in ranked[:rows_per_unit])
-        for _, row in ranked:
-            held[row] = coin
-    return held, np.sort(np.array(kept, dtype=np.int64))
+    words = unit_words(units, run_key)
+    held = (coins_of(words[:, 0]) < holdout)[units.codes]
+    ranked = ranks(units, records, np.arange(len(records), dtype=np.int64), run_key)
+    names = words[units.codes]
+    kept, _ = first_of_each((names[:, 1], names[:, 2]), (ranked[:, 0], ranked[:, 1]), rows_per_unit)
+    return held, np.sort(kept)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,6 @@ brought into memory, sorted by unit and rank, cut to the bound and written to it
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpsynth.domain import Domain
-from dpsynth.engines.coins import check_split, rank, row_coins, unit_coin
+from dpsynth.engines.bounding import first_of_each
+from dpsynth.engines.coins import check_split, coins_of, ranks, row_coins, unit_words
 from dpsynth.engines.spool import Column, Spool
 from dpsynth.engines.spooled import SpoolEngine
 from dpsynth.records import Records, code_dtype
+from dpsynth.unit_names import UnitNames
 
 BUCKETS = 64
 _KEYS = ["unit 0", "unit 1", "rank 0", "rank 1"]
+_PAIRS = (("unit 0", "unit 1"), ("rank 0", "rank 1"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,30 +121,15 @@ class _Units:
 
 def _keys(batch: Batch, holdout: float, run_key: bytes) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
     """The rows of the batch that are for training, and for each 128 bits of its unit and of its rank, shape (rows, 4)."""
-    matrix = np.ascontiguousarray(batch.records.matrix(), dtype=np.uint32)
-    training: list[int] = []
-    keys: list[bytes] = []
-    known: dict[bytes, bytes | None] = {}
-    for row, unit in enumerate(batch.units or ()):
-        if unit not in known:
-            name = hashlib.blake2b(unit, digest_size=16, key=run_key).digest()
-            known[unit] = None if unit_coin(unit, run_key) < holdout else name
-        named = known[unit]
-        if named is not None:
-            training.append(row)
-            keys.append(named + rank(unit, matrix[row].tobytes(), run_key)[:16])
-    found = np.frombuffer(b"".join(keys), dtype=">u8").reshape(-1, 4).astype(np.uint64)
-    return np.array(training, dtype=np.int64), found
+    units = UnitNames.of(batch.units or ())
+    words = units.once(run_key, unit_words)
+    training = np.flatnonzero((coins_of(words[:, 0]) >= holdout)[units.codes])
+    ranked = ranks(units, batch.records, training, run_key)
+    return training, np.concatenate([words[units.codes[training], 1:3], ranked[:, :2]], axis=1)
 
 
 def _bounded(rows: NDArray[Any], bound: int) -> tuple[NDArray[Any], NDArray[np.uint16]]:
     """The first `bound` rows of each unit by rank, a unit's rows together, and how many each unit has."""
-    ordered = rows[np.lexsort([rows[key] for key in reversed(_KEYS)])]
-    starts = np.zeros(len(ordered), dtype=bool)
-    starts[:1] = True
-    for key in _KEYS[:2]:
-        starts[1:] |= ordered[key][1:] != ordered[key][:-1]
-    begins = np.flatnonzero(starts)
-    lengths = np.diff(np.append(begins, len(ordered)))
-    place = np.arange(len(ordered)) - np.repeat(begins, lengths)
-    return ordered[place < bound], np.minimum(lengths, bound).astype(np.uint16)
+    units, found = ((np.ascontiguousarray(rows[one]), np.ascontiguousarray(rows[two])) for one, two in _PAIRS)
+    kept, sizes = first_of_each(units, found, bound)
+    return rows[kept], sizes.astype(np.uint16)

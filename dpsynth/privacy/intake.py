@@ -16,6 +16,7 @@ from dpsynth.entropy import Stream, system
 from dpsynth.privacy.curator import Curator
 from dpsynth.privacy.ledger import Run
 from dpsynth.records import Records
+from dpsynth.unit_names import UnitNames
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,13 +69,7 @@ def take_in(
     split = bound_and_split(
         records, units, rows_per_unit=rows_per_unit, holdout=holdout, run_key=source.bytes(RUN_KEY_BYTES)
     )
-    numbers = None if units is None else unit_numbers(units, split.training)
+    numbers = None if units is None else UnitNames.of(units).take(split.training).numbers()
     columns = {name: column.take(split.training) for name, column in (raw or {}).items()}
     engine = MemoryEngine(records.take(split.training), rows_per_unit, numbers, columns)
     return Intake(engine, split.training, split.holdout, source, planned)
-
-
-def unit_numbers(units: Sequence[bytes], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The unit of each of these rows as a number, 0 for the first that appears, shape (rows,)."""
-    numbers: dict[bytes, int] = {}
-    return np.array([numbers.setdefault(units[row], len(numbers)) for row in rows], dtype=np.int64)

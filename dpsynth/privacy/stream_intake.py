@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from dpsynth.entropy import Stream, system
 from dpsynth.privacy.curator import Curator
 from dpsynth.privacy.ledger import Run
 from dpsynth.table import Table, joined
+from dpsynth.unit_names import UnitNames
 
-UnitKeys = Callable[[Table], Sequence[bytes] | None]
+UnitKeys = Callable[[Table], UnitNames | None]
 Digest = Callable[[Table], bytes]
 
 
