@@ -34,6 +34,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from dpsynth.privacy.solving import root
+
 Floats: TypeAlias = NDArray[np.float64]
 
 MIN_SIGMA = 1.0
@@ -96,8 +98,6 @@ def gaussian_epsilon(mu: float, delta: float) -> float:
 
 def gaussian_mu(epsilon: float, delta: float) -> float:
     """The largest mu with gaussian_delta(mu, epsilon) <= delta, rounded down by less than 1e-9."""
-    from scipy import optimize  # a third of a second that most verbs never need
-
     if not (epsilon >= 0 and 0 < delta < 1):
         raise ValueError("epsilon is not negative and delta lies in (0, 1)")
     low = high = 1.0
@@ -106,7 +106,7 @@ def gaussian_mu(epsilon: float, delta: float) -> float:
     while gaussian_delta(low, epsilon) > delta:
         low /= 2
     excess = partial(_excess, lambda mu: gaussian_delta(mu, epsilon), math.log(delta))
-    mu = float(optimize.brentq(excess, low, high, xtol=1e-13 * low, rtol=1e-13))
+    mu = root(excess, low, high, 1e-13 * low, 1e-13)
     step = 1e-12
     while gaussian_delta(mu, epsilon) > delta:
         mu, step = mu * (1 - step), step * 2
@@ -118,8 +118,6 @@ def solve_epsilon(profile: Callable[[float], float], delta: float, start: float 
 
     The result itself keeps the promise, `profile(result) <= delta`; it is too large by less than 1e-9.
     """
-    from scipy import optimize
-
     if profile(0.0) <= delta:
         return 0.0
     low, high = 0.0, max(start, 1e-9)
@@ -127,13 +125,11 @@ def solve_epsilon(profile: Callable[[float], float], delta: float, start: float 
         low, high = high, high * 2
         if high > LARGEST_EPSILON:
             return math.inf
-    root = float(
-        optimize.brentq(partial(_excess, profile, math.log(delta)), low, high, xtol=1e-13, rtol=1e-11)
-    )
-    step = max(root * 1e-11, 1e-15)
-    while profile(root) > delta:
-        root, step = root + step, step * 2
-    return root
+    found = root(partial(_excess, profile, math.log(delta)), low, high, 1e-13, 1e-11)
+    step = max(found * 1e-11, 1e-15)
+    while profile(found) > delta:
+        found, step = found + step, step * 2
+    return found
 
 
 def _excess(profile: Callable[[float], float], goal: float, at: float) -> float:

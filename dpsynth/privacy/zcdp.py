@@ -31,6 +31,7 @@ from dpsynth.privacy.events import (
     flatten,
 )
 from dpsynth.privacy.gaussian import Floats
+from dpsynth.privacy.solving import least
 
 
 class Unpriceable(Exception):
@@ -88,9 +89,6 @@ def zcdp_epsilon(rho: float, delta: float) -> float:
     (Canonne, Kamath and Steinke 2020, corollary 13), never below 0. Any alpha is valid, so the search need
     not be exact.
     """
-
-    from scipy import optimize  # slow to load, and most verbs never need it
-
     if rho == 0:
         return 0.0
 
@@ -100,10 +98,7 @@ def zcdp_epsilon(rho: float, delta: float) -> float:
         return rho * alpha - (math.log(delta) + math.log1p(gap)) / gap + log_gap - math.log1p(gap)
 
     guess = 0.5 * math.log(math.log(1 / delta) / rho)
-    found = optimize.minimize_scalar(
-        bound, bounds=(guess - 12, guess + 6), method="bounded", options={"xatol": 1e-10}
-    )
-    return max(float(found.fun), 0.0)
+    return max(least(bound, guess - 12, guess + 6, 1e-8), 0.0)
 
 
 def largest_rho(epsilon: float, delta: float) -> float:
