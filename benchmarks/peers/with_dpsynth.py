@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 from task import Task
 
-import dpsynth.pgm
-import dpsynth.synthesis
-import dpsynth.table
+from dpsynth import Schema
+from dpsynth import fit as fit_model
 from dpsynth.workload import Workload
 
 
@@ -21,9 +20,9 @@ def version() -> str:
 
 
 def fit(task: Task, rows: np.ndarray) -> Callable[[int], np.ndarray]:
-    schema = dpsynth.Schema(columns={name: column(task, name) for name in task.domain})
+    schema = Schema(columns={name: column(task, name) for name in task.domain})
     frame = pd.DataFrame(rows, columns=list(task.domain))
-    model = dpsynth.fit(
+    model = fit_model(
         frame,
         schema,
         method=task.method,

@@ -33,11 +33,16 @@ class Flat:
         self.lengths = np.array([plan.size(leaf) for leaf in plan.leaves], dtype=np.int64)
         self.starts = np.concatenate([[0], np.cumsum(self.lengths)[:-1]]).astype(np.int64)
         self.cells = int(self.lengths.sum())
+        ends = np.cumsum(self.lengths).tolist()
+        self._stored = [
+            (slice(start, end), tuple(plan.sizes[v] for v in axes))
+            for start, end, axes in zip(self.starts.tolist(), ends, plan.wanted, strict=False)
+        ]
 
     def stored(self, vector: Floats, leaf: int) -> Floats:
         """A view of the leaf's table with its axes as stored."""
-        start, axes = int(self.starts[leaf]), self.plan.wanted[leaf]
-        return vector[start : start + int(self.lengths[leaf])].reshape([self.plan.sizes[v] for v in axes])
+        place, shape = self._stored[leaf]
+        return vector[place].reshape(shape)
 
     def names(self, leaf: int, domain: Domain) -> Clique:
         """The leaf's attributes in the order of its stored axes."""

@@ -134,11 +134,16 @@ def _choices(parts: Sequence[Event]) -> list[_Pair]:
     epsilons = sorted(epsilon for part in choices for epsilon in [part.epsilon] * part.count)
     pairs = []
     for group, count in Counter(_groups(epsilons)).items():
-        step, deltas = bounded_range.choices_profile(group)
-        profile = partial(_tabulated, step, deltas)
-        atoms = power(connect_dots(profile, profile, step, len(deltas) - 1), count)
+        atoms = _chosen(group, count)
         pairs.append((atoms, atoms))
     return pairs
+
+
+@lru_cache(maxsize=8)
+def _chosen(group: tuple[float, ...], count: int) -> Atoms:
+    step, deltas = bounded_range.choices_profile(group)
+    profile = partial(_tabulated, step, deltas)
+    return power(connect_dots(profile, profile, step, len(deltas) - 1), count)
 
 
 def _groups(epsilons: Sequence[float]) -> Iterator[tuple[float, ...]]:
