@@ -15,6 +15,18 @@ MAX_ORDER_CELLS = 1_000
 """Values of a column that tells a unit's rows apart."""
 
 
+_ODD = {"person": "people", "child": "children"}
+
+
+def several(entity: str) -> str:
+    """The plural of a unit's name."""
+    if entity in _ODD:
+        return _ODD[entity]
+    if entity.endswith("y") and entity[-2:-1] not in tuple("aeiou"):
+        return f"{entity[:-1]}ies"
+    return f"{entity}es" if entity.endswith(("s", "x", "ch", "sh")) else f"{entity}s"
+
+
 class Unit(Protocol):
     """What is declared of the unit."""
 

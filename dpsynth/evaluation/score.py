@@ -11,6 +11,7 @@ from dpsynth.domain import Clique
 from dpsynth.evaluation.fidelity import MarginalErrors
 from dpsynth.evaluation.figures import Figure, Json, rounded
 from dpsynth.evaluation.marginals import Floats, Sample, cell_index, shares, total_variation
+from dpsynth.unit_columns import several
 
 SHARES = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 MOST_REPEATS, FEWEST_REPEATS, MARGINALS = 12, 3, 400
@@ -37,7 +38,7 @@ class KMarginal:
     def words(self, entity: str = "person") -> str:
         percent = 100 * self.equivalent.value
         amount = f"{percent:.0f} %" if percent >= 2 else f"{percent:.1f} %"
-        return f"as close to the real table as a random {amount} of its {_plural(entity)} would be"
+        return f"as close to the real table as a random {amount} of its {several(entity)} would be"
 
     def as_json(self) -> Json:
         return {
@@ -93,8 +94,3 @@ def _share_at(error: float, curve: Floats) -> float:
     scale = np.sqrt((1 - tried) / tried)
     at = float(np.interp(error, curve[::-1], scale[::-1]))
     return 1 / (1 + at * at)
-
-
-def _plural(entity: str) -> str:
-    irregular = {"person": "people", "child": "children", "household": "households"}
-    return irregular.get(entity, f"{entity}s")

@@ -17,6 +17,7 @@ from dpsynth.privacy.events import Event
 from dpsynth.release.privacy_json import charged_events
 from dpsynth.ruled import RuledColumn, ruled_texts, ruled_words
 from dpsynth.schema import Schema
+from dpsynth.unit_columns import several
 
 FORMAT = "dpsynth-report/1"
 AT_RATE = 0.01
@@ -103,7 +104,7 @@ class Public:
                 + (
                     "."
                     if found.consistent == len(found.cliques)
-                    else "; for the others the model adds error."
+                    else "; one in a hundred exceeds that by chance, more is the model's own error."
                 )
             ),
         }
@@ -161,11 +162,6 @@ def not_protected(unit: Mapping[str, Any]) -> list[str]:
     if unit["column"] is None:
         found.insert(2, f"Several rows of one person. Every {entity} is protected by itself, whosever it is.")
     return found
-
-
-def several(entity: str) -> str:
-    """The plural of a unit's name."""
-    return {"person": "people", "child": "children"}.get(entity, f"{entity}s")
 
 
 def columns(schema: Schema) -> list[Json]:
@@ -247,6 +243,8 @@ def _some(values: Sequence[str], most: int = 6) -> str:
 def percent(share: float) -> str:
     """A share in words: two significant digits below 10 %, one decimal above; never 0 for something."""
     value = 100 * share
+    if 0 < abs(value) < 0.001:
+        return "below 0.001 %" if value > 0 else "above -0.001 %"
     if abs(value) < 10:
         return f"{value:.2g} %"
     return f"{value:.1f}".removesuffix(".0") + " %"

@@ -193,7 +193,23 @@ def _described(parts: Sequence[Event]) -> Json:
             drawn = f"one clipped unit, drawn with probability {_range(parts, 'rate')}"
             return _words("noisy gradients (DP-SGD)", noise, drawn)
         case _:
-            return _words(first.kind.replace("_", " "), "as its event states", "as its event states")
+            return _granted(first)
+
+
+def _granted(event: Event) -> Json:
+    """The share of a stage that adapts."""
+    match event:
+        case events.GdpGrant(mu):
+            cost = f"mu {mu:.4g}"
+        case events.ZcdpGrant(rho):
+            cost = f"rho {rho:.4g}"
+        case _:
+            return _words(event.kind.replace("_", " "), "as its event states", "as its event states")
+    return _words(
+        f"noisy marginals that earlier answers chose, up to a share reserved for them ({cost})",
+        "integer noise on every cell, listed table by table under consistency",
+        "within the reserved share, whatever is chosen",
+    )
 
 
 def _searched(event: events.PartitionSelection) -> str:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from dpsynth.release.audited import quoted
 from dpsynth.release.dossier.markdown import page, table, text
-from dpsynth.release.facts import percent, several
+from dpsynth.release.facts import percent
+from dpsynth.unit_columns import several
 
 if TYPE_CHECKING:
     from dpsynth.release.dossier import Material

@@ -11,14 +11,17 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from dpsynth.release.facts import percent, several
+from dpsynth.release.facts import percent
 from dpsynth.release.pages import svg, svg_public
 from dpsynth.release.pages.foreign import drawing
+from dpsynth.unit_columns import several
 
 Json = Mapping[str, Any]
 MOST_SHOWN = 400
 """Characters of one declared text; a longer one is cut, visibly."""
 WORST = 12
+MOST_MEASURED = 25
+"""Measured tables that are shown at once; the others are folded away."""
 MOST_NAMES = 16
 """Columns of the heat map; with more, the worst ones."""
 MOST_PLOTS = 60
@@ -43,6 +46,8 @@ def public_page(report: Json) -> bytes:
         report=report,
         trade_off_plot=plot,
         charges=_grouped(report["charges"]),
+        measured=report["consistency"]["by_clique"],
+        most_measured=MOST_MEASURED,
         gauge=_gauge(report["ledger"]),
         band_plots=[_band(band) for band in shown],
         bands_left_out=report["generator"]["columns"] - len(shown) if len(shown) < len(found) else 0,
@@ -58,6 +63,8 @@ def internal_page(report: Json) -> bytes:
     return _render(
         "internal.html",
         report=report,
+        verdict=_verdict(report["suite"]),
+        attacks=_attacks(report["suite"]["attacks"]),
         headlines=_headlines(report),
         sections=_sections(evaluation),
         attack_plot=drawings.get("roc") or _attack_plot(report),
@@ -106,10 +113,28 @@ def _sections(evaluation: Json) -> list[tuple[str, str]]:
         ("learning", "Learning", evaluation["learned"]),
         ("units", "Units", evaluation.get("units")),
         ("groups", "Groups", evaluation["subgroups"]),
+        ("constraints", "Rules", evaluation.get("constraints")),
         ("worst", "Worst first", True),
         ("columns", "Column by column", True),
     ]
     return [(name, words) for name, words, there in wanted if there]
+
+
+def _verdict(suite: Json) -> dict[str, str]:
+    """The attacks' verdict in words, and how alarming it is."""
+    if suite["verdict"] == "LEAK" and suite.get("bound") == "within":
+        return {"words": "LEAK, within the promise", "colour": "unsure"}
+    colours = {"VIOLATION": "bad", "LEAK": "bad", "INCONCLUSIVE": "unsure"}
+    return {"words": suite["verdict"], "colour": colours.get(suite["verdict"], "good")}
+
+
+def _attacks(found: Sequence[Json]) -> list[Json]:
+    """The most telling attack first, each on everybody before it is shown on the isolated."""
+    telling: dict[str, tuple[float, float]] = {}
+    for one in found:
+        here = (one["adjusted_p_value"], -one["auc"]["value"])
+        telling[one["attack"]] = min(telling.get(one["attack"], here), here)
+    return sorted(found, key=lambda one: (telling[one["attack"]], one["attack"], one["group"] != "everyone"))
 
 
 def _fairness(evaluation: Json) -> list[dict[str, Any]]:
@@ -162,7 +187,21 @@ def number(value: float | None) -> str:
     """Four significant digits, without an exponent where that reads well."""
     if value is None or not math.isfinite(value):
         return "–"
-    return f"{value:.4g}"
+    return f"{value:.4g}".replace("e-0", "e-")
+
+
+def odds(chance: float) -> str:
+    """A small chance as "one in so many"; nothing where there is none."""
+    return f"one in {whole(float(f'{1 / chance:.2g}'))}" if 0 < chance < 0.5 else ""
+
+
+def decimal(value: float | None) -> str:
+    """A figure between -1 and 1 with three or four decimals, so that those of one column can be compared."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if abs(value) >= 10:
+        return f"{value:.3g}"
+    return f"{value:.3f}" if abs(value) >= 0.1 else f"{value + 0.0:.4f}".replace("-0.0000", "0.0000")
 
 
 def short(value: float | None) -> str:
@@ -199,6 +238,8 @@ def _environment() -> jinja2.Environment:
     environment.filters.update(
         number=number,
         short=short,
+        decimal=decimal,
+        odds=odds,
         whole=whole,
         several=several,
         percent=_percent,
@@ -254,9 +295,9 @@ def _learning_card(report: Json) -> dict[str, str] | None:
     score = best["scores"][0]
     return {
         "name": f"Predicting a column ({score['measure']})",
-        "value": short(score["trained_on_synthetic"]["value"]),
-        "baseline": f"{short(score['trained_on_real']['value'])} trained on real rows, "
-        f"{short(score['guess'])} by guessing",
+        "value": decimal(score["trained_on_synthetic"]["value"]),
+        "baseline": f"{decimal(score['trained_on_real']['value'])} trained on real rows, "
+        f"{decimal(score['guess'])} by guessing",
         "words": f"Column '{best['target']}' by {best['model']}, tested on held-out real rows.",
     }
 
