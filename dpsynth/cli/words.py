@@ -10,6 +10,7 @@ from dpsynth.domain import Clique
 from dpsynth.privacy.discovery import Search, ValueSearch
 from dpsynth.privacy.events import GdpGrant, to_json
 from dpsynth.synthesis import Plan
+from dpsynth.unit_columns import several
 
 if TYPE_CHECKING:
     from dpsynth.pipeline import Outcome  # most verbs never run one
@@ -128,7 +129,7 @@ def plan_text(plan: Plan, rows: int) -> str:
         f"{plan.method}: epsilon {certificate.epsilon:.4g} at delta {certificate.delta:g} for {plan.unit} "
         f"({certificate.accountant})",
         "charges: " + "; ".join(f"{times} x {purpose}" for purpose, times in counted.items()),
-        *(search_line(search) for search in plan.searches),
+        *(search_line(search, plan.unit.entity) for search in plan.searches),
         f"memory for tables of counts: about {max(1, round(plan.memory() / 2**20)):,} MB",
         f"error that the noise makes, as a share of {rows:,} rows (expected total variation):",
         *(_error_line(plan, clique, rows) for clique in plan.noise()),
@@ -143,16 +144,17 @@ def plan_text(plan: Plan, rows: int) -> str:
     return "\n".join(lines).rstrip()
 
 
-def search_line(search: Search) -> str:
-    """What a search for values or bounds will find."""
+def search_line(search: Search, entity: str) -> str:
+    """What a search for values or bounds will find; `entity` is the word for a unit."""
+    units = several(entity)
     if isinstance(search, ValueSearch):
         return (
-            f"to be discovered: values of {search.column} that about {search.threshold} units or more have, at most "
-            f"{search.most:,} (noise {search.sigma:.3g} units, delta {search.delta:.2g})"
+            f"to be discovered: values of {search.column} that about {search.threshold} {units} or more have, at most "
+            f"{search.most:,} (noise {search.sigma:.3g} {units}, delta {search.delta:.2g})"
         )
     return (
-        f"to be discovered: bounds of {search.column}, where about {search.threshold} units or more have a number "
-        f"(noise {search.sigma:.3g} units)"
+        f"to be discovered: bounds of {search.column}, where about {search.threshold} {units} or more have a number "
+        f"(noise {search.sigma:.3g} {units})"
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpsynth.columns import BooleanColumn, CategoryColumn
-from dpsynth.errors import UsageError
+from dpsynth.errors import SchemaError, UsageError
 from dpsynth.formulas import Values, evaluated
 from dpsynth.ruled import ComputedColumn, ConstantColumn, DrawnColumn, FakerColumn, Ruled, RuledColumn
 from dpsynth.schema import Schema
@@ -32,8 +32,9 @@ _ZERO: dict[str, Any] = {"text": object, "number": np.float64, "integer": np.int
 
 
 def require_makeable(schema: Schema) -> None:
-    """Everything that can be wrong with a rule and does not depend on rows, before anything is spent. UsageError: U260 when
-    Faker is not installed, U261 for what it does not make, U262 for bounds that leave nothing of a distribution."""
+    """Everything that can be wrong with a rule and does not depend on rows, before anything is spent. UsageError (U260)
+    when Faker is not installed; SchemaError: S180 for what it does not make, S181 for bounds that leave nothing of a
+    distribution."""
     rng = np.random.default_rng(0)
     for name, column in schema.columns.items():
         match column:
@@ -88,8 +89,8 @@ def _distributed(name: str, column: DrawnColumn, rows: int, rng: np.random.Gener
         law, (first, last) = _law(column)
         least, upto = float(law.cdf(first)), float(law.cdf(last))
         if not upto - least > LEAST_MASS:
-            raise UsageError(
-                "U262", f"column '{name}': the bounds leave nothing of the distribution", "move min or max"
+            raise SchemaError(
+                "S181", f"column '{name}': the bounds leave nothing of the distribution", "move min or max"
             )
         found = law.ppf(least + (upto - least) * (1 - rng.random(rows)))
         if column.distribution == "lognormal":
@@ -120,11 +121,13 @@ def _made_up(name: str, column: FakerColumn, rows: int, rng: np.random.Generator
     try:
         pool = [make() for _ in range(min(rows, POOL))]
     except Exception as problem:  # whatever a provider raises when it lacks an argument or a package
-        raise UsageError(
-            "U261", f"column '{name}': Faker cannot make {column.provider}", "name another"
+        raise SchemaError(
+            "S180", f"column '{name}': Faker cannot make {column.provider}", "name another provider"
         ) from problem
     if not all(isinstance(value, str | int | float) for value in pool):
-        raise UsageError("U261", f"column '{name}': Faker's {column.provider} gives no text", "name another")
+        raise SchemaError(
+            "S180", f"column '{name}': Faker's {column.provider} gives no text", "name another provider"
+        )
     texts = np.array([" ".join(str(value).split()) for value in pool], dtype=object)
     return texts if rows <= POOL else np.asarray(texts[rng.integers(0, POOL, rows)])
 
@@ -139,13 +142,13 @@ def _generator(name: str, column: FakerColumn, seed: int) -> Callable[[], Any]:
     try:
         source = Faker(column.locale, use_weighting=False)
     except (AttributeError, ValueError):
-        raise UsageError(
-            "U261", f"column '{name}': Faker does not know the locale", "such as en_GB"
+        raise SchemaError(
+            "S180", f"column '{name}': Faker does not know the locale", "such as en_GB"
         ) from None
     known = [one for one in source.get_providers() if hasattr(type(one), column.provider)]
     if not known:
-        raise UsageError(
-            "U261", f"column '{name}': Faker makes no {column.provider}", "such as name or company"
+        raise SchemaError(
+            "S180", f"column '{name}': Faker makes no {column.provider}", "such as name or company"
         )
     source.seed_instance(seed)
     make: Callable[[], Any] = getattr(source, column.provider)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpsynth.table.core import Table
+from dpsynth.unit_columns import several
 
 Index = NDArray[np.int64]
 
@@ -24,23 +25,23 @@ class UnitsFound:
 
     def words(self, table: Table) -> list[str]:
         """Lines for the operator: what does not hold, and what the model then does."""
-        unit = table.schema.unit
+        unit, units = table.schema.unit, several(str(table.schema.unit.entity))
         found = []
         if self.above:
             found.append(
-                f"data: {self.above} of {self.units} units have more than {unit.rows_per_unit} rows; of each so many are "
+                f"data: {self.above} of {self.units} {units} have more than {unit.rows_per_unit} rows; of each so many are "
                 "kept, chosen at random (raise rows_per_unit to keep more, at more noise)"
             )
         found += [
-            f"data: column '{name}' is declared static, but changes within {count} of {self.units} units; each row counts "
-            "with its own value, synthetic units have one"
+            f"data: column '{name}' is declared static, but changes within {count} of {self.units} {units}; each row counts "
+            f"with its own value, synthetic {units} have one"
             for name, count in self.changing.items()
             if count
         ]
         if self.repeating:
             found.append(
-                f"data: {self.repeating} of {self.units} units have two rows of one '{unit.order}', which is declared "
-                "to tell rows apart; both count, synthetic units have it once"
+                f"data: {self.repeating} of {self.units} {units} have two rows of one '{unit.order}', which is declared "
+                f"to tell rows apart; both count, synthetic {units} have it once"
             )
         return found
 

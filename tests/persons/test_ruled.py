@@ -142,9 +142,9 @@ def test_rules_that_cannot_be(column: dict[str, Any], code: str) -> None:
 
 def test_bounds_that_leave_nothing_are_found_before_anything_is_spent() -> None:
     far = {"type": "drawn", "distribution": "normal", "mean": 0, "deviation": 1, "min": 50}
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(SchemaError) as caught:
         plan(schema(new=far), method="independent", epsilon=1.0, delta=1e-6)
-    assert caught.value.code == "DPS-U262"
+    assert caught.value.code == "DPS-S181"
 
 
 # --- made-up names ----------------------------------------------------------------------------------------------
@@ -173,9 +173,9 @@ def test_made_up_names_stay_with_a_person_and_follow_the_seed() -> None:
                {"provider": "pylist"}],
 )  # fmt: skip
 def test_what_faker_does_not_make_is_refused_before_anything_is_spent(column: dict[str, str]) -> None:
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(SchemaError) as caught:
         plan(schema(new={"type": "faker", **column}), method="independent", epsilon=1.0, delta=1e-6)
-    assert caught.value.code == "DPS-U261"
+    assert caught.value.code == "DPS-S180"
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
