@@ -29,14 +29,11 @@ POINTS = 128
 def choices_profile(epsilons: Sequence[float]) -> tuple[float, Floats]:
     """The joint profile of bounded-range choices: (step, deltas at 0, step, 2 step, ...), 0 after the end."""
     step = max(epsilons) / POINTS
-    reach = 0
-    values: Floats = np.zeros(1)  # at 0; only where a choice changed something is a profile tabulated
+    values: Floats = np.zeros(1)
     for epsilon in sorted(epsilons):
         cells = _cells(epsilon, step)
-        below = -np.expm1(step * np.arange(-reach - cells, -reach, dtype=np.float64))
-        values, reach = np.concatenate([below, values, np.zeros(cells)]), reach + cells
-        values = _choose(values, -reach, step, cells)
-    return step, values[reach:]
+        values = _choose(np.concatenate([values, np.zeros(cells)]), step, cells)
+    return step, values
 
 
 def choices_then(epsilons: Sequence[float], mu: float) -> tuple[float, Floats]:
@@ -46,11 +43,10 @@ def choices_then(epsilons: Sequence[float], mu: float) -> tuple[float, Floats]:
     """
     step = max(epsilons) / _points_beside(math.hypot(*epsilons) / mu)
     reach = sum(_cells(epsilon, step) for epsilon in epsilons) + math.ceil((mu * mu / 2 + 11.5 * mu) / step)
-    grid: Floats = step * np.arange(-reach, reach + 1, dtype=np.float64)
-    values = gaussian_deltas(mu, grid)
+    values = gaussian_deltas(mu, step * np.arange(reach + 1, dtype=np.float64))
     for epsilon in sorted(epsilons):
-        values = _choose(values, -reach, step, _cells(epsilon, step))
-    return step, values[reach:]
+        values = _choose(values, step, _cells(epsilon, step))
+    return step, values
 
 
 def _points_beside(ratio: float) -> int:
@@ -64,11 +60,15 @@ def _cells(epsilon: float, step: float) -> int:
     return math.ceil(epsilon / step - 1e-9) + 1
 
 
-def _choose(values: Floats, lowest: int, step: float, cells: int) -> Floats:
-    """One step of the recursion on the lattice from `lowest` on; outside of it the profile is 1 - exp(x) below and its
-    last value above."""
-    below = -np.expm1(step * np.arange(lowest - cells, lowest, dtype=np.float64))
-    padded = np.concatenate([below, values, np.full(cells, values[-1])])
+def _choose(values: Floats, step: float, cells: int) -> Floats:
+    """One step of the recursion at 0, step, 2 step, ...; above the lattice the profile is its last value.
+
+    Who is the neighbour of whom makes no difference here: a loss at t or t - epsilon is one at epsilon - t or -t when
+    the two are exchanged. So V(-x) = 1 - exp(-x) (1 - V(x)) before every step, and after it.
+    """
+    above = np.concatenate([values, np.full(cells, values[-1])])
+    mirrored = -step * np.arange(cells, 0, -1, dtype=np.float64)
+    padded = np.concatenate([np.exp(mirrored) * above[cells:0:-1] - np.expm1(mirrored), above])
     drop = padded[:-cells] - padded[cells:]  # V(x) - V(x + epsilon)
     best, tried = np.zeros_like(values), np.empty_like(values)
     size = len(values)
