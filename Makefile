@@ -1,6 +1,7 @@
 # make demo   sets everything up and runs the main job on a bundled real table
 # make test   sets everything up and passes the tests
 # make test-browser  opens both reports in a real browser (needs chromium, and says so)
+# make test-spark    tables on a Spark cluster, here of two workers (needs Java 17, and says so)
 # make docs   builds the documentation site in build/site
 # make check  format, lint and strict types
 PYTHON ?= python3
@@ -11,7 +12,7 @@ STAMP := $(VENV)/.installed
 SHOTS ?= build/shots
 BROWSER ?= 1
 
-.PHONY: setup demo test test-browser docs check format clean
+.PHONY: setup demo test test-browser test-spark docs check format clean
 
 setup: $(STAMP)
 
@@ -31,6 +32,11 @@ test: setup
 test-browser: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,browser]'
 	DPSYNTH_BROWSER=$(BROWSER) DPSYNTH_SHOTS=$(SHOTS) $(BIN)/python -m pytest tests/browser
+
+# pyspark is a download of 400 MB.
+test-spark: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,duckdb,spark]'
+	DPSYNTH_SPARK=1 $(BIN)/python -m pytest tests/spark
 
 # the site, into build/site; reads and loads nothing from elsewhere
 docs: setup

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
         UsageError,
         VerifyError,
     )
+    from dpsynth.fitting import fit
     from dpsynth.pipeline import Settings, run_release
     from dpsynth.privacy.ledger import Ledger
     from dpsynth.release import ReleaseFields, verify
     from dpsynth.schema import Schema
-    from dpsynth.synthesis import fit, load, plan
+    from dpsynth.synthesis import load, plan
     from dpsynth.synthesizer import Synthesizer
 
 __all__ = [
@@ -56,7 +57,7 @@ _HOMES = {
     "Schema": "schema",
     "Settings": "pipeline",
     "Synthesizer": "synthesizer",
-    "fit": "synthesis",
+    "fit": "fitting",
     "load": "synthesis",
     "plan": "synthesis",
     "run_release": "pipeline",

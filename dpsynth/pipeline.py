@@ -45,8 +45,8 @@ class Settings:
     `workload`: what the method aims at. `max_cells`: how large a model may grow whose cliques the data chooses;
     `count_cells`: a method that might have to count more cells at once is refused. `policy`, `signer`: rules of the
     organisation, and who signs. `publish`: epsilon, out of the run's own, for figures on the public page. `engine`: where
-    the rows are while they are counted, `memory` or `duckdb` (for tables larger than that). `despite`: rows
-    of the source may break the schema's constraints. `prior`: a public table that the model begins from.
+    the rows are while they are counted, `memory`, `duckdb` (for tables larger than that) or `spark` (on a cluster).
+    `despite`: rows of the source may break the schema's constraints. `prior`: a public table that the model begins from.
     """
 
     holdout: float = 0.1
@@ -104,7 +104,7 @@ def run(
     release.before_spending(project.schema, settings.human).require()
     with open_ledger(project, ledger, epsilon) as account:
         return run_release(
-            project.data_path,
+            project.source,
             project.schema,
             method=project.generator.method,
             epsilon=budget.epsilon,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from dpsynth import strict_yaml
+from dpsynth.addresses import address_of
 from dpsynth.budget import Budget
 from dpsynth.columns import Column
 from dpsynth.constraints_declared import Constraint
@@ -251,6 +253,15 @@ def _check_names(where: str, names: Iterable[str], modelled: list[str]) -> None:
             )
 
 
+TABLE = "table:"
+"""What a source begins with that is the name of a table in the catalog of a cluster."""
+
+
+def is_elsewhere(path: str) -> bool:
+    """Whether a path means something else than a file beside the project: a table's name, or an address."""
+    return path.startswith(TABLE) or re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path) is not None
+
+
 @dataclass(frozen=True)
 class Project:
     """A project file that was read and checked; `folder` is where its relative paths begin."""
@@ -297,6 +308,15 @@ class Project:
                 "S141", "data.path is missing", "say where the rows are: data: {path: rows.csv}"
             )
         return self.folder / self.data.path
+
+    @property
+    def source(self) -> Path | str:
+        """What the engine reads: `data_path`, a table of a database, or on a cluster a table's name or an address as they
+        stand."""
+        if self.data.engine != "spark" and (address := address_of(self.data.path)) is not None:
+            return str(address.beside(self.folder))
+        elsewhere = self.data.engine == "spark" and is_elsewhere(self.data.path or "")
+        return self.data.path or "" if elsewhere else self.data_path
 
     @property
     def ledger_path(self) -> Path | None:

@@ -125,7 +125,8 @@ class DataSpec(Declared):
     """The `data` section: where the rows are, who is protected, how a file writes things.
 
     `engine`: where the rows are while they are counted; duckdb streams files that do not fit into memory, and comes with
-    the extra duckdb. `violations`: whether rows may break the constraints, decided by the operator; it says nothing of any
+    the extra duckdb; spark leaves them on a cluster, where `path` may also be ``table:NAME`` or an address. `violations`:
+    whether rows may break the constraints, decided by the operator; it says nothing of any
     row, and is not published.
     """
 
@@ -134,7 +135,7 @@ class DataSpec(Declared):
     missing_values: tuple[Text, ...] = ("",)
     csv: CsvFormat = CsvFormat()
     violations: Literal["refuse", "allow"] = "refuse"
-    engine: Literal["memory", "duckdb"] = "memory"
+    engine: Literal["memory", "duckdb", "spark"] = "memory"
 
 
 class Schema(Declared):

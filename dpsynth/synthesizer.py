@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from dpsynth.errors import UsageError
+from dpsynth.fitting import fit
 from dpsynth.model import FittedModel
 from dpsynth.privacy.ledger import Ledger
 from dpsynth.progress import Progress, silent
 from dpsynth.schema import Schema
-from dpsynth.synthesis import fit
 from dpsynth.table import Source
 
 _PARAMETERS = ("schema", "method", "epsilon", "delta", "ledger")

@@ -14,15 +14,17 @@ from dpsynth.model import FittedModel
 from dpsynth.prior import Prior, PriorFile
 from dpsynth.privacy.curator import Curator
 from dpsynth.privacy.ledger import Run
+from dpsynth.privacy.spark_intake import SparkIntake
 from dpsynth.privacy.stream_intake import StreamIntake
 from dpsynth.progress import Progress
 from dpsynth.schema import Schema
+from dpsynth.spark import fit_spark_reserved, take_in_cluster
 from dpsynth.synthesis import Plan, fit_reserved
 from dpsynth.table import Source, Table, read_table
 from dpsynth.table.fingerprint import digest
 
-MEMORY, DUCKDB = "memory", "duckdb"
-ENGINES = (MEMORY, DUCKDB)
+MEMORY, DUCKDB, SPARK = "memory", "duckdb", "spark"
+ENGINES = (MEMORY, DUCKDB, SPARK)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +76,9 @@ def take(
             take_in_large(source, schema, holdout=holdout, despite=despite, progress=progress),
             holdout,
         )
+    if engine == SPARK:
+        taken = take_in_cluster(source, schema, holdout=holdout, despite=despite, progress=progress)
+        return Streamed(schema, taken, holdout)
     raise UsageError("U214", f"there is no engine {engine!r}", f"choose one of {', '.join(ENGINES)}")
 
 
@@ -104,10 +109,10 @@ class InMemory:
 
 @dataclass(frozen=True, eq=False)
 class Streamed:
-    """Encoded rows on disk, bounded and split as they came by; of the rows themselves a sample."""
+    """Encoded rows on disk or on a cluster, bounded and split as they came by; of the rows themselves a sample."""
 
     schema: Schema
-    intake: StreamIntake
+    intake: StreamIntake | SparkIntake
     holdout: float
 
     @property
@@ -129,7 +134,10 @@ class Streamed:
     def fit(self, preview: Plan, run: Run, holdout: float, prior: Prior | None, progress: Progress) -> Behind:
         if holdout != self.holdout or prior is not None:
             raise ValueError("the rows were split with another probability, or there is a prior")
-        model = fit_large_reserved(self.intake, self.schema, preview, run, progress=progress)
+        if isinstance(self.intake, SparkIntake):
+            model = fit_spark_reserved(self.intake, self.schema, preview, run, progress=progress)
+        else:
+            model = fit_large_reserved(self.intake, self.schema, preview, run, progress=progress)
         note = {
             "probability": holdout,
             "table_sha256": self.fingerprint.hex(),

@@ -20,7 +20,10 @@ LAYERS = [
     {"taken"},
     {"auditing", "guarantee", "unfinished", "releasing", "monitoring"},
     {"release", "evaluation", "consistency"},
-    {"synthesizer", "augmenting", "large"},
+    {"synthesizer", "augmenting"},
+    {"fitting"},
+    {"large", "spark"},
+    {"spark_source"},
     {"synthesis", "discovering", "constraining", "prior"},
     {"mechanisms", "gan"},
     {"model", "model_files"},
@@ -34,6 +37,8 @@ LAYERS = [
     {"unit_columns"},
     {
         "constraints_declared",
+        "sequences_declared",
+        "totals_declared",
         "conditions",
         "formulas",
         "ruled",
@@ -49,6 +54,7 @@ LAYERS = [
         "domain",
         "records",
         "unit_names",
+        "addresses",
         "measurement",
         "persons",
         "workload",
@@ -56,6 +62,9 @@ LAYERS = [
         "entropy",
         "errors",
         "progress",
+        "spark_problems",
+        "spark_jobs",
+        "spark_session",
         "versions",
         "threads",
         "compiling",
@@ -66,7 +75,7 @@ LAYERS = [
 RANK = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
 
 ATTACKS_MAY_USE = {"schema", "domain", "records", "table", "encoding", "errors"}
-HEAVY = {"torch", "opacus", "duckdb", "pyspark"}
+HEAVY = {"torch", "opacus", "duckdb", "pyspark", "adbc_driver_postgresql"}
 
 
 def sources(package: str) -> list[Path]:

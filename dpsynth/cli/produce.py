@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from dpsynth import demo_data, pipeline
+from dpsynth.cli.clusters import with_engine
 from dpsynth.cli.common import Answer, ProjectFile, Screen
 from dpsynth.cli.keys import PolicyFile, SignKey, passphrase
 from dpsynth.cli.words import outcome_data, outcome_text
@@ -26,7 +27,17 @@ Despite = Annotated[
 ]
 Engine = Annotated[
     str | None,
-    typer.Option("--engine", help="memory, or duckdb for a table larger than memory.", show_default=False),
+    typer.Option(
+        "--engine",
+        help="memory; duckdb for a table larger than that; spark for a cluster.",
+        show_default=False,
+    ),
+]
+Master = Annotated[
+    str | None,
+    typer.Option(
+        "--master", help="With --engine spark: local[2], spark://host:7077, yarn, ...", show_default=False
+    ),
 ]
 Epsilon = Annotated[
     float | None,
@@ -44,6 +55,7 @@ def fit(
     ledger: LedgerFile = None,
     despite: Despite = False,
     engine: Engine = None,
+    master: Master = None,
 ) -> Answer:
     """Fit a model: reserves its whole cost in the ledger, then counts the rows. Spends.
 
@@ -55,15 +67,16 @@ def fit(
         raise UsageError(
             "U101", f"{out} or {holdout_file(out).name} exists already", "name a new folder with -o"
         )
+    spec = with_engine(spec, engine, master)
     with pipeline.open_ledger(spec, ledger, epsilon) as account, screen.progress() as progress:
         model = pipeline.fit_held_out(
-            spec.data_path,
+            spec.source,
             spec.schema,
             method=spec.generator.method,
             budget=budget,
             ledger=account,
             out=out,
-            settings=replace(pipeline.settings_of(spec), **_asked(spec, despite, engine)),
+            settings=replace(pipeline.settings_of(spec), **_asked(spec, despite)),
             progress=progress,
         )
         left = account.remaining()
@@ -98,18 +111,19 @@ def run(
     policy: PolicyFile = None,
     despite: Despite = False,
     engine: Engine = None,
+    master: Master = None,
 ) -> Answer:
     """The main job: split, fit, sample, attack, evaluate, release, verify. Spends."""
-    spec = Project.load(project)
-    terms = {**terms_of(spec, sign, policy, passphrase), **_asked(spec, despite, engine)}
+    spec = with_engine(Project.load(project), engine, master)
+    terms = {**terms_of(spec, sign, policy, passphrase), **_asked(spec, despite)}
     with screen.progress() as progress:
         outcome = pipeline.run(spec, out, epsilon=epsilon, ledger=ledger, terms=terms, progress=progress)
     return Answer(outcome_data(outcome), outcome_text(outcome))
 
 
-def _asked(spec: Project, despite: bool, engine: str | None) -> dict[str, Any]:
+def _asked(spec: Project, despite: bool) -> dict[str, Any]:
     """Settings that the command line changes."""
-    return {"despite": despite or spec.data.violations == "allow", "engine": engine or spec.data.engine}
+    return {"despite": despite or spec.data.violations == "allow", "engine": spec.data.engine}
 
 
 def demo(

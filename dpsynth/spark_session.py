@@ -1,0 +1,193 @@
+"""A Spark session: the one that is there, or a quiet one of our own. The only place that imports pyspark on the driver."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dpsynth.errors import UsageError
+from dpsynth.spark_problems import is_of_spark
+
+JAVA = 17
+"""Spark 4.0 runs on this version of Java and on later ones."""
+_WAIT_SECONDS = 5.0
+_LOGGING = """\
+rootLogger.level = off
+"""
+
+
+def running() -> Any:
+    """The session that the caller has started, or None. Without pyspark there is none."""
+    if "pyspark" not in sys.modules:
+        return None
+    return _sessions().getActiveSession()
+
+
+def session(master: str | None = None) -> Any:
+    """The session that is running, else a new one on `master`: ``local[2]``, ``spark://host:7077``, ``yarn``, ...
+
+    Without a master Spark's own settings decide (spark-defaults.conf), and all cores of this machine where they say
+    nothing. A new session prints no log lines, answers no web page, and counts time in UTC.
+
+    Raises UsageError: U280 without pyspark, U281 without Java, U282 for a Java before 17, U283 for a master that cannot be
+    reached or a session that does not start, U285 when another master is in use.
+    """
+    builder = _sessions().builder
+    there = running()
+    if there is not None:
+        _require_same(there, master)
+        return there
+    require_java()
+    if master is not None:
+        _require_reachable(master)
+        builder = builder.master(master)
+    for name, value in _settings(master).items():
+        builder = builder.config(name, value)
+    with tempfile.TemporaryDirectory(prefix="dpsynth-") as folder:
+        quiet = Path(folder) / "log4j2.properties"
+        quiet.write_text(_LOGGING)
+        wanted = {
+            "SPARK_SUBMIT_OPTS": f"{os.environ.get('SPARK_SUBMIT_OPTS', '')} -Dlog4j2.configurationFile={quiet}"
+        }
+        if master is None or master.startswith("local"):
+            wanted["PYSPARK_PYTHON"] = os.environ.get("PYSPARK_PYTHON", sys.executable)
+        return _started(builder, wanted, Path(folder) / "said")
+
+
+def is_frame(source: Any) -> bool:
+    """Whether something is a DataFrame of Spark. Imports nothing."""
+    return any(
+        kind.__module__.startswith("pyspark.sql") and kind.__name__ == "DataFrame"
+        for kind in type(source).__mro__
+    )
+
+
+def session_of(frame: Any) -> Any:
+    """The session of a DataFrame. UsageError U286 for one of Spark Connect: it has no access to its executors."""
+    found = frame.sparkSession
+    if not hasattr(found, "_jsparkSession"):
+        raise UsageError(
+            "U286", "a DataFrame of Spark Connect cannot be used", "open the session on the cluster itself"
+        )
+    return found
+
+
+def require_java() -> None:
+    """UsageError U281 or U282 unless there is a Java for Spark: the one in JAVA_HOME, else the first on the path."""
+    home = os.environ.get("JAVA_HOME")
+    java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
+    fix = f"install a Java {JAVA} runtime (such as the package openjdk-{JAVA}-jre-headless), or set JAVA_HOME to one"
+    try:
+        asked = subprocess.run(
+            [java or "", "-version"], capture_output=True, text=True, timeout=60, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        where = "in JAVA_HOME" if home else "on the path"
+        raise UsageError("U281", f"Spark needs Java {JAVA}, and there is none {where}", fix) from None
+    found = re.search(r'version "(\d+)(?:\.(\d+))?', asked.stderr + asked.stdout)
+    if found is None:
+        raise UsageError("U281", f"Spark needs Java {JAVA}, and {java} does not say its version", fix)
+    major = int(found.group(2) or 1) if found.group(1) == "1" else int(found.group(1))
+    if major < JAVA:
+        raise UsageError("U282", f"Spark needs Java {JAVA}, and {java} is Java {major}", fix)
+
+
+def _sessions() -> Any:
+    try:
+        from pyspark.sql import SparkSession
+    except ImportError:
+        raise UsageError(
+            "U280", "the engine spark needs pyspark", f"pip install 'dpsynth-audit[spark]', and Java {JAVA}"
+        ) from None
+    return SparkSession
+
+
+def _settings(master: str | None) -> dict[str, str]:
+    found = {
+        "spark.app.name": "dpsynth",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.log.level": "OFF",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.caseSensitive": "true",
+    }
+    if master is None or master.startswith("local"):
+        # the workers are this machine: nothing listens to others
+        found |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+    return found
+
+
+def _require_same(there: Any, master: str | None) -> None:
+    if master is not None and there.sparkContext.master != master:
+        raise UsageError(
+            "U285",
+            f"a session on {there.sparkContext.master} is running, not on {master}",
+            "stop it, or leave the master out",
+        )
+
+
+def _require_reachable(master: str) -> None:
+    """Ask for a connection first: Spark itself tries for a minute."""
+    if not master.startswith("spark://"):
+        return
+    for place in master.removeprefix("spark://").split(","):
+        host, _, port = place.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_WAIT_SECONDS).close()
+        except (OSError, ValueError, OverflowError):
+            continue
+        return
+    raise _not_started(f"the Spark master {master} cannot be reached")
+
+
+def _not_started(problem: str) -> UsageError:
+    return UsageError(
+        "U283", problem, "check --master (local[4], spark://host:7077, yarn) and that its cluster runs"
+    )
+
+
+def _started(builder: Any, wanted: Mapping[str, str], said: Path) -> Any:
+    try:
+        with _apart(said), _environment(wanted):
+            return builder.getOrCreate()
+    except Exception as error:
+        if not is_of_spark(error) and not isinstance(error, OSError | RuntimeError):
+            raise
+        raise _not_started(f"no Spark session starts ({type(error).__name__})") from None
+
+
+@contextmanager
+def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
+    """These variables for what starts in this block; then what they were."""
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, old in before.items():
+            if old is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = old
+
+
+@contextmanager
+def _apart(said: Path) -> Iterator[None]:
+    """Java inherits standard error when it starts and has remarks from its first second on: they go to a file."""
+    with said.open("wb") as file:
+        kept = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
