@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from attacks.disclosure import InferByLearning, InferByNearest, Linkability, SinglingOut
 from attacks.membership.classifier import Classifier
 from attacks.membership.density import DensityRatio, MonteCarlo
+from attacks.membership.ensemble import Ensemble
 from attacks.membership.joins import Join
 from attacks.membership.marginals import MarginalRatio, ThreeWayRatio
 from attacks.reidentification.linkage import LinkByKnown, RatioTest
 from attacks.reidentification.nearest import CloserThanPeople, ClosestRecord
 from attacks.reidentification.origin import Origin
-from attacks.threat import Attack, View
+from attacks.threat import Attack, Combination, View
 from dpsynth.errors import AuditError
+
+AnyAttack = Attack | Combination
 
 DEFAULT = "default"
 """Stands for the default set in a list of attacks."""
@@ -48,14 +51,15 @@ class Asked:
         return tuple(name for name in (self.quasi_identifiers or names) if name != secret)
 
 
-def default_attacks(view: View, asked: Asked | None = None) -> tuple[Attack, ...]:
+def default_attacks(view: View, asked: Asked | None = None) -> tuple[AnyAttack, ...]:
     """The default set for what this attacker holds and for what was asked; what matters most comes first."""
-    return (*_membership(view), *_disclosure(view.synthetic.cells.domain.attributes, asked or Asked()))
+    disclosure = _disclosure(view.synthetic.cells.domain.attributes, asked or Asked())
+    return (*_membership(view), *disclosure, Ensemble())
 
 
-def _membership(view: View) -> list[Attack]:
+def _membership(view: View) -> list[AnyAttack]:
     rows = "looks for a synthetic row"
-    chosen: list[Attack] = [
+    chosen: list[AnyAttack] = [
         Join("exact cells", f"{rows} in all the target's cells"),
         MarginalRatio(),
         Origin(),
@@ -63,6 +67,8 @@ def _membership(view: View) -> list[Attack]:
         CloserThanPeople(),
         Join("all cells but one", f"{rows} in all the target's cells but one", mismatches=1),
         ThreeWayRatio(),
+        DensityRatio(),
+        Classifier(),
     ]
     if view.has_finer_values:
         chosen.insert(0, Join("exact row", f"{rows} with the target's values, word for word", cells=False))
@@ -71,8 +77,8 @@ def _membership(view: View) -> list[Attack]:
     return chosen
 
 
-def _disclosure(names: tuple[str, ...], asked: Asked) -> list[Attack]:
-    chosen: list[Attack] = [SinglingOut()]
+def _disclosure(names: tuple[str, ...], asked: Asked) -> list[AnyAttack]:
+    chosen: list[AnyAttack] = [SinglingOut()]
     if len(names) > 1:
         chosen.append(SinglingOut("single out by several columns", several=True))
     for secret in asked.secrets:
@@ -85,18 +91,24 @@ def _disclosure(names: tuple[str, ...], asked: Asked) -> list[Attack]:
     return chosen
 
 
-def _further(view: View, asked: Asked) -> list[Attack]:
+def _further(view: View, asked: Asked) -> list[AnyAttack]:
     """What the extended set has beside the default one."""
-    further: list[Attack] = [DensityRatio(), MonteCarlo(), Classifier(), RatioTest()]
+    further: list[AnyAttack] = [MonteCarlo(), RatioTest()]
     names = view.synthetic.cells.domain.attributes
     if asked.quasi_identifiers and len(asked.quasi_identifiers) < len(names):
         further.append(LinkByKnown(asked.quasi_identifiers))
     return further
 
 
-def resolved(attacks: Sequence[Attack | str] | None, view: View, asked: Asked) -> tuple[Attack, ...]:
+def parted(attacks: Sequence[AnyAttack]) -> tuple[list[Attack], list[Combination]]:
+    """Those that look at the synthetic rows, and those that weigh what the others found; each in its order."""
+    together = [attack for attack in attacks if not callable(attack)]
+    return [attack for attack in attacks if callable(attack)], together
+
+
+def resolved(attacks: Sequence[AnyAttack | str] | None, view: View, asked: Asked) -> tuple[AnyAttack, ...]:
     """The attacks to run: None and "default" stand for the default set. AuditError A107 when two share a name."""
-    listed: list[Attack] = []
+    listed: list[AnyAttack] = []
     for attack in [DEFAULT] if attacks is None else attacks:
         if attack in (DEFAULT, EXTENDED):
             listed += default_attacks(view, asked)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from attacks.evaluate import AttackResult
-from attacks.planted import Nursery, leaky, recoded
+from attacks.planted import Nursery, leaky, recoded, with_fewer_units
 from attacks.result import BLIND_SPOT, CELLS, NEGATIVE, POSITIVE, ControlResult
 from attacks.stats import percent
 from attacks.threat import Game
@@ -44,8 +44,10 @@ def _outputs(
     yield "fresh reference rows", NEGATIVE, nursery.fresh(rng), None
     yield "independent columns fitted on reference rows", NEGATIVE, nursery.independent(rng), None
     del nursery
-    yield "copy of every row", POSITIVE, leaky(game, 1.0, rng, verbatim=False), 1.0
-    yield "copy of every row, recoded", BLIND_SPOT, recoded(game, rng), 1.0
+    few = with_fewer_units(game)
+    yield "copy of every row", POSITIVE, leaky(few, 1.0, rng, verbatim=False), 1.0
+    yield "copy of every row, recoded", BLIND_SPOT, recoded(few, rng), 1.0
+    del few
     yield _name(must_see), POSITIVE, leaky(game, must_see, rng, verbatim=True), must_see
     seen = found[-1].seen
     cells = "the cells of " if game.view.has_finer_values else ""

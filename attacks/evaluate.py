@@ -12,7 +12,7 @@ from attacks import stats
 from attacks.guarantee.one_run import epsilon_lower_bound
 from attacks.knowledge import Targets, ThreatModel
 from attacks.stats import Interval, RateAt
-from attacks.threat import Attack, Claim, Floats, Game, Mask, right_above
+from attacks.threat import Attack, Claim, Combination, Floats, Game, Mask, right_above
 
 EVERYONE = "everyone"
 MOST_ISOLATED = "most isolated 5 %"
@@ -112,7 +112,13 @@ class AttackResult:
 
 
 def measure(
-    attack: Attack, group: str, chosen: Mask, scores: Floats, game: Game, draws: int, rng: np.random.Generator
+    attack: Attack | Combination,
+    group: str,
+    chosen: Mask,
+    scores: Floats,
+    game: Game,
+    draws: int,
+    rng: np.random.Generator,
 ) -> AttackResult:
     """Rates and a p-value of one attack's scores on the chosen units; `adjusted_p` is not adjusted yet."""
     member, part, claim = game.member[chosen], scores[chosen], game.claim
@@ -144,7 +150,7 @@ def judged(
     )  # fmt: skip
 
 
-def _threat(attack: Attack, group: str) -> ThreatModel:
+def _threat(attack: Attack | Combination, group: str) -> ThreatModel:
     if group == EVERYONE:
         return attack.threat
     return attack.threat.against(Targets.ISOLATED if group == MOST_ISOLATED else Targets.GROUP)

@@ -1,4 +1,4 @@
-"""The two hot loops behind checked arguments: exact nearest neighbours and label permutations."""
+"""The hot loops behind checked arguments: exact nearest neighbours, votes, trees and label permutations."""
 
 from __future__ import annotations
 
@@ -182,6 +182,36 @@ def posterior_votes(
 
     _each(half, len(halves), wanted.size * len(candidates))
     return votes.sum(axis=0), float(evidence.sum() / len(wanted))
+
+
+def tree_votes(
+    known: Bytes, made: NDArray[np.bool_], asked: Bytes, ordered: NDArray[np.bool_],
+    *, trees: int, leaf: int, tries: int, seed: int,
+) -> NDArray[np.float64]:  # fmt: skip
+    """How synthetic the rows asked about look to randomized trees, in [0, 1], shape (m,).
+
+    The mean share of `made` rows in the leaves that they fall into, both kinds counting as much in all. `known` (n,
+    columns) and `asked` (m, columns) hold uint8 codes, `made` (n,) says which of the known rows are synthetic; both
+    kinds occur. A node takes the best of `tries` random cuts that leave `leaf` rows on both sides.
+    """
+    kinds = int(made.sum())
+    if known.shape[1] != asked.shape[1] or len(made) != len(known) or not 0 < kinds < len(known):
+        raise ValueError("needs known rows of both kinds and the same columns to ask about")
+    from attacks import compiled_trees
+
+    each = [np.ascontiguousarray(rows.T, dtype=np.uint8) for rows in (known, asked)]
+    weight, halves = (len(known) - kinds) / kinds, (trees // 2, trees - trees // 2)
+    out = np.zeros((_THREADS, len(asked)))
+
+    def half(i: int) -> None:  # each with a stream of its own, however many threads there are
+        own = np.random.SeedSequence((seed, i)).generate_state(1, np.uint64)[0]
+        flags = np.ascontiguousarray(made), np.ascontiguousarray(ordered)
+        compiled_trees.votes(
+            each[0], flags[0], each[1], flags[1], weight, leaf, tries, halves[i], own, out[i]
+        )
+
+    _each(half, len(halves), 64 * trees * len(known))
+    return np.asarray(out.sum(axis=0) / trees)
 
 
 def permuted_sums(

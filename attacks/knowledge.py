@@ -13,6 +13,7 @@ class Holds(StrEnum):
     SYNTHETIC = "the synthetic rows"
     SCHEMA = "the schema"
     REFERENCE = "all candidates' rows"  # members and controls alike, never who is who
+    HALF = "who was in the training data, for half of the people"
     METHOD = "how the generator works"
     CLIQUES = "which tables of counts the generator measured"
     REFITS = "the generator, to run again on rows of his own"

@@ -16,6 +16,7 @@ from attacks.threat import Game, Rows, hash_columns
 from dpsynth.records import Records
 
 _MOST_ROWS = 200_000  # rows of a negative output
+_MOST_UNITS = 10_000  # attacked in an output of nothing but copies: to see fewer people copied is harder
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +51,19 @@ class Nursery:
     def independent(self, rng: np.random.Generator) -> Game:
         """Each column drawn by itself from the reference rows."""
         return self.game.on(_shuffled_columns(self.reference, self.rows, rng))
+
+
+def with_fewer_units(game: Game) -> Game:
+    """The game about 10,000 units at most, with as many synthetic rows for each as before."""
+    units = len(game.member)
+    if units <= _MOST_UNITS:
+        return game
+    rows = max(1, round(len(game.view.synthetic) * _MOST_UNITS / units))
+    view = replace(
+        game.view.few(_MOST_UNITS), synthetic=game.view.synthetic.take(np.arange(rows)), grown=None
+    )
+    groups = {name: group[:_MOST_UNITS] for name, group in game.groups.items()}
+    return replace(game, view=view, member=game.member[:_MOST_UNITS], groups=groups)
 
 
 def leaky(game: Game, share: float, rng: np.random.Generator, *, verbatim: bool) -> Game:

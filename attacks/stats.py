@@ -82,7 +82,7 @@ def difference(first: Interval, second: Interval) -> Interval:
     return Interval(value, value - down, value + up, first.confidence)
 
 
-def _ranks(scores: Floats) -> Floats:
+def ranks(scores: Floats) -> Floats:
     """Ranks from 1, ties at their mean."""
     _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
@@ -100,8 +100,8 @@ def auc(scores: Floats, member: Mask, confidence: float = 0.95) -> Interval:
     members, controls = int(member.sum()), int((~member).sum())
     if members == 0 or controls == 0:
         raise ValueError("needs members and controls")
-    ranks = _ranks(scores)
-    area = (float(ranks[member].sum()) - members * (members + 1) / 2.0) / (members * controls)
+    place = ranks(scores)
+    area = (float(place[member].sum()) - members * (members + 1) / 2.0) / (members * controls)
     z = float(special.ndtri(0.5 + confidence / 2.0))
 
     def excess(candidate: float) -> float:
@@ -174,9 +174,9 @@ class _Evidence:
     @classmethod
     def of(cls, scores: Floats) -> _Evidence:
         n = len(scores)
-        ranks = _ranks(scores)
-        savage = -_SAVAGE_UNIT * np.log((n + 1.0 - ranks) / n)
-        weights = np.rint(np.stack([2.0 * ranks, savage], axis=1)).astype(np.int64)
+        place = ranks(scores)
+        savage = -_SAVAGE_UNIT * np.log((n + 1.0 - place) / n)
+        weights = np.rint(np.stack([2.0 * place, savage], axis=1)).astype(np.int64)
         descending = np.sort(scores)[::-1]
         cuts = [_cut(descending, max(1, round(share * n))) for share in _TOP_SHARES]
         level = sum((scores < cut).astype(np.uint8) for cut in cuts)

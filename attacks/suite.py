@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from attacks import evaluate, timing, verdicts
-from attacks.asked import Asked, resolved
+from attacks.asked import AnyAttack, Asked, parted, resolved
 from attacks.controls import run_controls
 from attacks.evaluate import EVERYONE, FEWEST, MOST_ISOLATED, AttackResult
 from attacks.prepare import Files, as_table, groups_of, prepare
@@ -29,6 +29,7 @@ ALPHA_BOUND = 0.009  # family-wise: a violation; 0.001 more is for the odds of t
 DELTA_UNCLAIMED = 1e-9  # bounds on epsilon need a delta when nothing was claimed
 ISOLATED = 0.05
 DRAWS = 9_999
+_TEACHING = 50  # fewest members and controls in each half for a combination of attacks
 
 
 def run_suite(
@@ -42,7 +43,7 @@ def run_suite(
     split_is_random: bool = True,
     rng: np.random.Generator | None = None,
     progress: Progress | None = None,
-    attacks: Sequence[Attack | str] | None = None,
+    attacks: Sequence[AnyAttack | str] | None = None,
     secrets: Sequence[str] = (),
     quasi_identifiers: Sequence[str] = (),
     groups: Sequence[str] = (),
@@ -127,7 +128,7 @@ def run_game(
     game: Game,
     rng: np.random.Generator,
     *,
-    attacks: Sequence[Attack | str] | None = None,
+    attacks: Sequence[AnyAttack | str] | None = None,
     asked: Asked | None = None,
     progress: Progress | None = None,
     must_see: float = 0.01,
@@ -159,21 +160,37 @@ def run_game(
 
 
 def examine(
-    game: Game, attacks: Sequence[Attack], draws: int, rng: np.random.Generator, tell: Progress
+    game: Game, attacks: Sequence[AnyAttack], draws: int, rng: np.random.Generator, tell: Progress
 ) -> tuple[AttackResult, ...]:
     """Every attack on every group, with p-values adjusted over all of them."""
     groups = _groups(game)
     results: list[AttackResult] = []
-    for i, attack in enumerate(attacks):
-        tell(f"attack: {attack.name}", i / len(attacks))
-        scores = _scores(attack, game, rng)
+    alone, together = parted(attacks)
+
+    def judge(attack: AnyAttack, scores: Floats) -> None:
         tried = ~np.isnan(scores)
-        results += [
+        results.extend(
             evaluate.measure(attack, name, units & tried, scores, game, draws, rng)
             for name, units in groups.items()
             if name == EVERYONE or _is_large(units & tried, game)
-        ]
+        )
+
+    found = []
+    for i, attack in enumerate(alone):
+        tell(f"attack: {attack.name}", i / len(attacks))
+        found.append(_scores(attack, game, rng))
+        judge(attack, found[-1])
+    known = rng.permutation(len(game.member)) % 2 == 0
+    if len(alone) > 1 and _can_teach(known, game):
+        for combination in together:
+            judge(combination, combination.combine(found, known, game.member))
     return evaluate.adjusted(results)
+
+
+def _can_teach(known: Mask, game: Game) -> bool:
+    """Whether both halves have members and controls enough to learn from and to judge by."""
+    sides = (game.member, ~game.member)
+    return min(int((half & side).sum()) for half in (known, ~known) for side in sides) >= _TEACHING
 
 
 def _groups(game: Game) -> dict[str, Mask]:

@@ -7,7 +7,7 @@ permutation of members and controls an exact test of it, whatever the attack com
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
@@ -304,7 +304,21 @@ class Attack(Protocol):
     def __call__(self, view: View, rng: np.random.Generator) -> Floats: ...
 
 
-def right_above(attack: Attack) -> float | None:
+class Combination(Protocol):
+    """An attack that weighs the scores of all the others, taught by the units of which it is told who is a member."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def threat(self) -> ThreatModel: ...
+
+    def combine(self, scores: Sequence[Floats], known: Mask, member: Mask) -> Floats:
+        """One score per unit that is not `known`, NaN for the others; `member` may be looked at where it is known."""
+        ...
+
+
+def right_above(attack: Attack | Combination) -> float | None:
     """The optional member of that name; None for an attack on membership."""
     value = getattr(attack, "right_above", None)
     return None if value is None else float(value)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from attacks import evaluate
+from attacks.asked import AnyAttack, parted
 from attacks.evaluate import EVERYONE, MOST_ISOLATED
 from attacks.threat import Attack, Floats, Game, Mask, View, most_targets
 
@@ -31,7 +32,7 @@ _KEPT = 5  # fewest members and controls in a pilot
 class Choice:
     """What fits, and the names of what does not; `seconds` is the estimate for what was chosen."""
 
-    attacks: tuple[Attack, ...]
+    attacks: tuple[AnyAttack, ...]
     isolated: bool
     left_out: tuple[str, ...]
     seconds: float
@@ -39,19 +40,23 @@ class Choice:
 
 def within(
     game: Game,
-    attacks: Sequence[Attack],
+    attacks: Sequence[AnyAttack],
     budget: float,
     draws: int,
     rng: np.random.Generator,
     clock: Clock = time.process_time,
 ) -> Choice:
-    """The attacks that fit into `budget` seconds, in the order given; the first one always runs."""
+    """The attacks that fit into `budget` seconds, in the order given; the first one always runs.
+
+    What weighs the others' scores takes next to no time and stays.
+    """
+    alone, together = parted(attacks)
     pilots = _pilots(game, rng)
     chosen: list[Attack] = []
     out: list[str] = []
     spent = 0.0
     repeats = 1.0 + sum(float(group.mean()) for group in game.groups.values())
-    for attack in attacks:
+    for attack in alone:
         seconds = [_timed(attack, pilot, draws, repeats, rng, clock) for pilot in pilots]
         cost = PASSES * _carried_on(seconds, _growth(game, pilots[-1], most_targets(attack)))
         if chosen and spent + cost > budget:
@@ -62,7 +67,7 @@ def within(
     lonely = _SELF * _carried_on([_loneliness(p, clock) for p in pilots], _growth(game, pilots[-1], None))
     isolated = spent + lonely <= budget
     out += [] if isolated else [MOST_ISOLATED]
-    return Choice(tuple(chosen), isolated, tuple(out), spent + lonely * isolated)
+    return Choice((*chosen, *together), isolated, tuple(out), spent + lonely * isolated)
 
 
 def _pilots(game: Game, rng: np.random.Generator) -> tuple[Game, Game, Game]:

@@ -9,22 +9,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from attacks.kernels import tree_votes
 from attacks.knowledge import Holds, ThreatModel, Wants
-from attacks.threat import Floats, Index, View
+from attacks.threat import Floats, View
 
-_MOST_ROWS = 20_000  # of each kind
-_FOLDS = 4
+_MOST_ROWS = 10_000  # of each kind
+_WORK = 300_000  # trees times rows to learn from
+_FEWEST_TREES = 12
+_FOLDS = 2
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """The mean leaf share of synthetic rows over randomized trees, out of fold; the unit's best row counts."""
+    """The mean leaf share of synthetic rows over randomized trees, out of fold; the unit's best row counts.
+
+    `trees`: at most; of many rows fewer trees are grown. `leaf`: fewest rows in one; `tries`: cuts to choose from.
+    """
 
     name: str = "classifier"
     trees: int = 60
-    leaf: int = 2
+    leaf: int = 1
+    tries: int = 8
+    most_targets: int = 10_000
 
     @property
     def threat(self) -> ThreatModel:
@@ -32,32 +39,18 @@ class Classifier:
         return ThreatModel((Holds.SYNTHETIC, Holds.REFERENCE), Wants.MEMBERSHIP, how)
 
     def __call__(self, view: View, rng: np.random.Generator) -> Floats:
-        real, synthetic = _matrix(view, rng)
-        fold = rng.integers(0, _FOLDS, view.candidates.units)[view.candidates.unit]
+        real, made = view.candidates.rows.fine, view.synthetic.fine
+        made = made[rng.permutation(len(made))[:_MOST_ROWS]]
+        fold = rng.permutation(view.candidates.units)[view.candidates.unit] % _FOLDS
         scores = np.zeros(len(real))
         for one in range(_FOLDS):
-            others = np.flatnonzero(fold != one)
-            others = rng.choice(others, min(len(others), _MOST_ROWS), replace=False)
-            scores[fold == one] = self._ask(synthetic, real[others], real[fold == one], rng)
+            others = rng.permutation(np.flatnonzero(fold != one))[:_MOST_ROWS]
+            if len(others) == 0:  # a single target
+                continue
+            known = np.concatenate([made, real[others]])
+            scores[fold == one] = tree_votes(
+                known, np.arange(len(known)) < len(made), real[fold == one], view.candidates.ordered,
+                trees=min(self.trees, max(_FEWEST_TREES, _WORK // len(known))), leaf=self.leaf, tries=self.tries,
+                seed=int(rng.integers(2**62)),
+            )  # fmt: skip
         return view.candidates.best(scores)
-
-    def _ask(
-        self, synthetic: NDArray[np.float32], real: NDArray[np.float32], asked: NDArray[np.float32],
-        rng: np.random.Generator,
-    ) -> Floats:  # fmt: skip
-        from sklearn.ensemble import ExtraTreesClassifier  # importing it takes a second
-
-        trees = ExtraTreesClassifier(
-            self.trees, min_samples_leaf=self.leaf, max_features=0.5, class_weight="balanced",
-            random_state=int(rng.integers(2**31)), n_jobs=1,
-        )  # fmt: skip
-        known = np.concatenate([synthetic, real])
-        trees.fit(known, np.arange(len(known)) < len(synthetic))
-        return np.asarray(trees.predict_proba(asked)[:, 1], np.float64) if len(asked) else np.zeros(0)
-
-
-def _matrix(view: View, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    chosen: Index = np.arange(len(view.synthetic))
-    if len(chosen) > _MOST_ROWS:
-        chosen = rng.choice(chosen, _MOST_ROWS, replace=False)
-    return view.candidates.rows.fine.astype(np.float32), view.synthetic.fine[chosen].astype(np.float32)

@@ -26,6 +26,7 @@ class DensityRatio:
 
     name: str = "density ratio"
     k: int = 8
+    most_targets: int = 10_000
 
     @property
     def threat(self) -> ThreatModel:

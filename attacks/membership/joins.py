@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from attacks.knowledge import Holds, ThreatModel, Wants
-from attacks.threat import Candidates, Floats, Hashes, Index, Mask, Rows, View
+from attacks.membership.logistic import chances, fitted
+from attacks.threat import Candidates, Floats, Hashes, Index, Rows, View
 
-_RIDGE = 1e-3
-_NEWTON_STEPS = 25
+_RIDGE = 1e-3  # per row
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Join:
         others, others_near = against_others(view.candidates, self.cells)
         found, around = (exact, near - exact) if self.mismatches == 0 else (near, None)
         crowd = [others, others_near] if around is None else [around, others, others_near]
-        chance = chances(found > 0, np.log1p(np.stack(crowd, axis=1)))
+        covariates = np.log1p(np.stack(crowd, axis=1))
+        chance = chances(fitted(found > 0, covariates, _RIDGE * len(found)), covariates)
         surprise = np.log(np.maximum(found, 1)) - np.log(chance)
         return view.candidates.best(np.where(found > 0, surprise, 0.0))
 
@@ -105,26 +106,3 @@ def within_unit(candidates: Candidates, hashes: Hashes, mismatches: int) -> Inde
         found[gap:] += alike
         found[:-gap] += alike
     return found
-
-
-def chances(happened: Mask, covariates: Floats) -> Floats:
-    """Fitted probabilities of a ridge logistic regression with intercept, by Newton's method, shape (n,)."""
-    design = np.column_stack([np.ones(len(happened)), covariates])
-    rate = (happened.sum() + 0.5) / (len(happened) + 1.0)
-    weights = np.zeros(design.shape[1])
-    weights[0] = np.log(rate / (1.0 - rate))
-    ridge = _RIDGE * len(happened) * np.diag([0.0] + [1.0] * covariates.shape[1])
-    ridge[0, 0] = 1e-9
-    for _ in range(_NEWTON_STEPS):
-        chance = _logistic(design @ weights)
-        gradient = design.T @ (happened - chance) - ridge @ weights
-        curvature = (design * (chance * (1.0 - chance))[:, None]).T @ design + ridge
-        step = np.linalg.solve(curvature, gradient)
-        weights = weights + step / max(1.0, float(np.abs(step).max()))
-        if np.abs(step).max() < 1e-6:
-            break
-    return _logistic(design @ weights)
-
-
-def _logistic(values: Floats) -> Floats:
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(values, -30.0, 30.0))))
