@@ -23,6 +23,7 @@ from dpsynth.columns import (
 from dpsynth.conditions import Compared, IsMissing, OneOf, Relation, Value, negation
 from dpsynth.encoding import Encoding, extent, special_values
 from dpsynth.errors import UsageError
+from dpsynth.ruled import not_modelled
 
 Mask = NDArray[np.bool_]
 Spans = tuple[tuple[int, int], ...]
@@ -48,7 +49,7 @@ def question(condition: Compared | OneOf | IsMissing, encoding: Encoding) -> All
     name = condition.column
     column = encoding.schema.modelled.get(name)
     if column is None:
-        raise UsageError("U194", f"there is no modelled column {name!r}", "ask about another column")
+        raise UsageError("U194", *not_modelled(name, encoding.schema.columns.get(name)))
     match condition:
         case IsMissing(_, negated):
             return _missing(column, negated)

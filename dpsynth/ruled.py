@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from dpsynth.column_base import AnyColumn, clean_text
 from dpsynth.declared import Fault, Finite, Text, Whole
-from dpsynth.formulas import Formula, parse, texts_in
+from dpsynth.formulas import Formula, columns_of, parse, texts_in
 
 Gives = Literal["text", "number", "integer", "boolean"]
 """What a column holds: texts, float64, int64 or truth values."""
@@ -220,3 +220,19 @@ def ruled_texts(column: RuledColumn) -> list[str]:
             return texts_in(column.parsed)
         case _:
             return []
+
+
+def not_modelled(name: str, column: AnyColumn | None) -> tuple[str, str]:
+    """Why a column that is not modelled cannot be asked about, and what can: for errors."""
+    what = f"there is no modelled column {name!r}"
+    match column:
+        case ComputedColumn():
+            sources = ", ".join(sorted(columns_of(column.parsed)))
+            return f"{what}: it is computed by a formula", f"ask about what it is computed from: {sources}"
+        case RuledColumn():
+            return (
+                f"{what}: it follows a declared rule and tells nothing of the others",
+                "ask about another column",
+            )
+        case _:
+            return what, "ask about another column"

@@ -117,6 +117,19 @@ def test_what_cannot_be_asked(text: str, code: str) -> None:
     assert caught.value.code == f"DPS-{code}"
 
 
+def test_a_column_that_follows_a_rule_names_what_to_ask_about() -> None:
+    columns = {
+        "age": {"type": "integer", "min": 0, "max": 99},
+        "old": {"type": "computed", "formula": "if age >= 65 then 'yes' else 'no'", "gives": "text"},
+        "site": {"type": "constant", "value": "A"},
+    }
+    encoding = Encoding(Schema(columns=columns))
+    for asked, way in [("old == 'yes'", "computed from: age"), ("site == 'A'", "declared rule")]:
+        with pytest.raises(UsageError, match=way) as caught:
+            Evidence.of(parse(asked), encoding)
+        assert caught.value.code == "DPS-U194"
+
+
 ASKED = {
     "age >= 35 and age < 50": lambda f: f["age"].between(35, 49).fillna(False),
     "not age > 7": lambda f: (f["age"] <= 7).fillna(False),

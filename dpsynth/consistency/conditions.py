@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dpsynth.columns import BooleanColumn, CategoryColumn, DateColumn, days
 from dpsynth.encoding import Encoding
 from dpsynth.errors import UsageError
+from dpsynth.ruled import not_modelled
 from dpsynth.schema import Schema
 
 Mask = NDArray[np.bool_]
@@ -43,7 +44,7 @@ class Conditions:
         inner, outer = {}, {}
         for name, asked in wanted.items():
             if name not in schema.modelled:
-                raise UsageError("U172", f"there is no modelled column {name!r}", "ask about another column")
+                raise UsageError("U172", *not_modelled(name, schema.columns.get(name)))
             inner[name], outer[name] = _masks(encoding, name, asked)
         return cls(inner, outer)
 

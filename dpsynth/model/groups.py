@@ -21,6 +21,7 @@ from dpsynth.errors import UsageError
 from dpsynth.evidence import Evidence
 from dpsynth.pgm.completing import Conditioned, complete
 from dpsynth.records import Records
+from dpsynth.ruled import not_modelled
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -140,7 +141,7 @@ def _trimmed(now: Integers, before: Integers, total: int) -> Integers:
 def _shares(name: str, shares: Shares, encoding: Encoding, evidence: Evidence | None) -> Floats:
     """One number per cell of the column, 0 for cells that form no group."""
     if name not in encoding.domain:
-        raise UsageError("U231", f"there is no modelled column {name!r}", "form groups by another column")
+        raise UsageError("U231", *not_modelled(name, encoding.schema.columns.get(name)))
     size = encoding.domain[name]
     values = size - (encoding.missing_cell(name) is not None)
     found = np.zeros(size)
