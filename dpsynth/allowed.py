@@ -49,7 +49,8 @@ def question(condition: Compared | OneOf | IsMissing, encoding: Encoding) -> All
     name = condition.column
     column = encoding.schema.modelled.get(name)
     if column is None:
-        raise UsageError("U194", *not_modelled(name, encoding.schema.columns.get(name)))
+        why, instead = not_modelled(encoding.schema.columns.get(name))
+        raise UsageError("U194", f"there is no modelled column {name!r}{why}", f"ask about {instead}")
     match condition:
         case IsMissing(_, negated):
             return _missing(column, negated)

@@ -222,17 +222,12 @@ def ruled_texts(column: RuledColumn) -> list[str]:
             return []
 
 
-def not_modelled(name: str, column: AnyColumn | None) -> tuple[str, str]:
-    """Why a column that is not modelled cannot be asked about, and what can: for errors."""
-    what = f"there is no modelled column {name!r}"
+def not_modelled(column: AnyColumn | None) -> tuple[str, str]:
+    """Why a column that is not modelled cannot be asked about, and what can instead: for errors."""
     match column:
         case ComputedColumn():
-            sources = ", ".join(sorted(columns_of(column.parsed)))
-            return f"{what}: it is computed by a formula", f"ask about what it is computed from: {sources}"
+            return ": it is computed by a formula", ", ".join(sorted(columns_of(column.parsed)))
         case RuledColumn():
-            return (
-                f"{what}: it follows a declared rule and tells nothing of the others",
-                "ask about another column",
-            )
+            return ": it follows a declared rule and tells nothing of the others", "another column"
         case _:
-            return what, "ask about another column"
+            return "", "another column"

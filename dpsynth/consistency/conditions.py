@@ -44,7 +44,8 @@ class Conditions:
         inner, outer = {}, {}
         for name, asked in wanted.items():
             if name not in schema.modelled:
-                raise UsageError("U172", *not_modelled(name, schema.columns.get(name)))
+                why, instead = not_modelled(schema.columns.get(name))
+                raise UsageError("U172", f"there is no modelled column {name!r}{why}", f"ask about {instead}")
             inner[name], outer[name] = _masks(encoding, name, asked)
         return cls(inner, outer)
 

@@ -141,7 +141,8 @@ def _trimmed(now: Integers, before: Integers, total: int) -> Integers:
 def _shares(name: str, shares: Shares, encoding: Encoding, evidence: Evidence | None) -> Floats:
     """One number per cell of the column, 0 for cells that form no group."""
     if name not in encoding.domain:
-        raise UsageError("U231", *not_modelled(name, encoding.schema.columns.get(name)))
+        why, instead = not_modelled(encoding.schema.columns.get(name))
+        raise UsageError("U231", f"there is no modelled column {name!r}{why}", f"form groups by {instead}")
     size = encoding.domain[name]
     values = size - (encoding.missing_cell(name) is not None)
     found = np.zeros(size)
