@@ -65,7 +65,7 @@ def _loss_mu(loss: Loss, d0: float) -> float:
     if rest <= 0:
         raise _too_small(d0)
     remove, add = loss.profiles()
-    return _profile_mu(remove, add, rest, loss.spread)
+    return _profile_mu(remove, add, rest, loss.spread, loss.remove.step)
 
 
 def _zcdp_mu(rho: float, d0: float) -> float:
@@ -75,13 +75,17 @@ def _zcdp_mu(rho: float, d0: float) -> float:
     return _profile_mu(profile, profile, d0, math.sqrt(2 * rho))
 
 
-def _profile_mu(forward: Profile, reverse: Profile, d0: float, spread: float) -> float:
+def _profile_mu(
+    forward: Profile, reverse: Profile, d0: float, spread: float, step: float = math.inf
+) -> float:
+    """`step`: the lattice of the losses; a profile is sooner known there than in between."""
     top = max(spread, 1e-9)
     while max(forward(np.array([top]))[0], reverse(np.array([top]))[0]) > d0:
         top *= 1.1
         if top > MAX_EPSILON:
             raise _too_small(d0)
-    epsilons = np.linspace(0.0, top, GRID)
+    every = int(top / step / (GRID - 1))
+    epsilons = step * np.arange(0, top / step + every, every) if every else np.linspace(0.0, top, GRID)
     ahead = forward(epsilons)
     return least_mu(epsilons, ahead, ahead if reverse is forward else reverse(epsilons), d0)
 

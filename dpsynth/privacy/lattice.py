@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import fft
 
 from dpsynth.privacy.gaussian import Floats, gaussian_deltas
@@ -76,12 +77,25 @@ class Atoms:
             return self.deltas(epsilons)
         if len(self.masses) == 1:
             return np.asarray(self.infinity + self.masses[0] * gaussian_deltas(mu, epsilons - self.losses[0]))
+        places = np.rint(epsilons / self.step).astype(np.int64)
+        apart = int(places.max(initial=0) - places.min(initial=0)) + len(self.masses)
+        if apart < len(epsilons) * len(self.masses) / 4 and np.array_equal(self.step * places, epsilons):
+            return self._deltas_at(mu, places, apart)
         out = np.empty(len(epsilons))
         block = max(1, 500_000 // len(self.masses))
         for start in range(0, len(epsilons), block):
             shifted = epsilons[start : start + block, None] - self.losses[None, :]
             out[start : start + block] = (gaussian_deltas(mu, shifted) * self.masses).sum(axis=1)
         return np.clip(self.infinity + out, 0.0, 1.0)
+
+    def _deltas_at(self, mu: float, places: NDArray[np.int64], apart: int) -> Floats:
+        """`deltas_with` at ``step * places``, from as many points of one curve as these and the losses lie `apart`."""
+        size = len(self.masses)
+        first = int(places.min()) - self.lowest - size + 1
+        curve = gaussian_deltas(mu, self.step * np.arange(first, first + apart, dtype=np.float64))
+        starts = places - int(places.min())
+        rows = np.lib.stride_tricks.sliding_window_view(curve, size)[starts]
+        return np.clip(self.infinity + rows @ self.masses[::-1], 0.0, 1.0)
 
 
 def nothing(step: float = 1.0) -> Atoms:
