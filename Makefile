@@ -1,7 +1,7 @@
 # make demo   sets everything up and runs the main job on a bundled real table
 # make test   sets everything up and passes the tests
 # make test-browser  opens both reports in a real browser (needs chromium, and says so)
-# make test-spark    tables on a Spark cluster, here of two workers (needs Java 17, and says so)
+# make test-spark test-postgres    tables on a Spark cluster, here of two workers (needs Java 17, and says so)
 # make docs   builds the documentation site in build/site
 # make check  format, lint and strict types
 PYTHON ?= python3
@@ -37,6 +37,11 @@ test-browser: setup
 test-spark: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,duckdb,spark]'
 	DPSYNTH_SPARK=1 $(BIN)/python -m pytest tests/spark
+
+# starts a server of its own, on a socket in a temporary folder; initdb comes with the package postgresql
+test-postgres: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,duckdb,databases]'
+	$(BIN)/python tests/with_postgres.py
 
 # the site, into build/site; reads and loads nothing from elsewhere
 docs: setup

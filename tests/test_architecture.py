@@ -24,6 +24,7 @@ LAYERS = [
     {"fitting"},
     {"large", "spark"},
     {"spark_source"},
+    {"spark_output"},
     {"synthesis", "discovering", "constraining", "prior"},
     {"mechanisms", "gan"},
     {"model", "model_files"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +23,8 @@ from dpsynth.model import Drawable, FittedModel
 from dpsynth.model.from_schema import MISSING, NOTE, from_schema
 from dpsynth.model.groups import read_balance
 from dpsynth.schema import Schema
-from dpsynth.table import Table, stream_csv, write_tables
+from dpsynth.table import Table, stream_csv, write_rows, write_tables
+from dpsynth.table.folders import require_new_folder
 
 ModelFolder = Annotated[
     Path | None, typer.Argument(metavar="[MODEL]", help="Folder of a fitted model.", show_default=False)
@@ -33,7 +35,7 @@ Out = Annotated[
         "--out",
         "-o",
         metavar="FILE",
-        help="csv or parquet file; - for csv on standard output.",
+        help="csv or parquet file; DIR, or DIR/*.csv, for a folder of numbered files; - for csv on standard output.",
         show_default=False,
     ),
 ]
@@ -44,6 +46,17 @@ MissingShare = Annotated[
     float, typer.Option("--missing", help="With --schema: the share of values that are missing.")
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Same seed, same rows.", show_default=False)]
+
+
+_TIMES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+
+
+def many(text: str) -> int:
+    """5000, 5_000, 20k, 100M or 2G."""
+    found = re.fullmatch(r"([0-9][0-9_]*)([kmg]?)", str(text).strip().lower())
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is no number of rows: write 5000, 20k or 100M")
+    return int(found[1].replace("_", "")) * _TIMES[found[2]]
 
 
 def _argument(name: str, help: str) -> Any:
@@ -59,7 +72,14 @@ def sample(
     out: Out,
     model: ModelFolder = None,
     rows: Annotated[
-        int | None, _option("--rows", "-n", min=0, help="How many; default: as many as the model counted.")
+        int | None,
+        _option(
+            "--rows",
+            "-n",
+            parser=many,
+            metavar="N",
+            help="How many, such as 5000 or 100M; default: as many as the model counted.",
+        ),
     ] = None,
     where: Annotated[
         str | None, _option("--where", help="Only such rows: \"income == '>50K' and 30 <= age < 40\".")
@@ -102,6 +122,8 @@ def sample(
         raise UsageError("U245", "--json and rows both go to standard output", "name a file with -o")
     if out != STDOUT and out.exists():
         raise UsageError("U102", f"{out} exists already", "name a new file with -o")
+    if out != STDOUT:
+        require_new_folder(out)
     asked = _Asked(rows, where, tuple(balance or ()), per_group, rows_each, units, complete, fill_missing)
     asked.check()
     source = _source(model, schema, missing)
@@ -219,10 +241,12 @@ def _written(screen: Screen, made: Iterator[Table], out: Path, source: Drawable,
     notes = None if isinstance(source, FittedModel) else {"dpsynth": NOTE}
     with screen.progress() as progress:
         told: Callable[[int], None] = lambda done: progress("sampling", done / rows if rows else 0.0)  # noqa: E731
-        drawn = write_tables(made, out, source.schema, told, notes)
+        drawn = write_rows(made, out, source.schema, told, notes)
     if notes and not out.name.lower().endswith((".parquet", ".pq")):
         # a csv file has no place for a note
-        out.with_name(f"{out.name}.note.txt").write_text(f"{out.name}: {NOTE}\n", encoding="utf-8")
+        out.with_name(f"{out.name.replace('*', 'all')}.note.txt").write_text(
+            f"{out.name}: {NOTE}\n", encoding="utf-8"
+        )
     return drawn
 
 

@@ -112,7 +112,7 @@ def _of_model(asked: Asked) -> Findings:
             "U274", "--model needs --project", "name the project file that the model was fitted with"
         )
     spec, model = Project.load(asked.project), synthesis.load(asked.model)
-    private = Private.split_again(read_table(spec.data_path, spec.schema), load_held_out(asked.model))
+    private = Private.split_again(read_table(spec.source, spec.schema), load_held_out(asked.model))
     return audit_model(model, private.training)
 
 

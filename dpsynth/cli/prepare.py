@@ -135,9 +135,9 @@ def check(
 def _read(spec: Project, found: dict[str, Any], lines: list[str]) -> Answer | None:
     """What the rows say, added to `found` and `lines`; the answer when they do not fit."""
     try:
-        table = read_table(spec.data_path, spec.schema)
+        table = read_table(spec.source, spec.schema)
     except DataError as error:
-        return _misfits(lines, error, misfits(spec.data_path, spec.schema))
+        return _misfits(lines, error, misfits(spec.source, spec.schema))
     found["rows"] = len(table)
     lines.append(f"data: all {found['rows']} rows fit the schema")
     people = len(table) if table.units is None else len(np.unique(table.units))
@@ -146,7 +146,7 @@ def _read(spec: Project, found: dict[str, Any], lines: list[str]) -> Answer | No
             f"warning: delta is above 1 / (number of {spec.schema.unit.entity}s): a method that gives away one of them at "
             "random would keep such a promise; take one far below"
         )
-    broken = broken_by_source(table, spec.data_path, spec.schema)
+    broken = broken_by_source(table, spec.source, spec.schema)
     found["broken_constraints"] = [asdict(one) for one in broken]
     lines += [f"data: {one}" for one in broken]
     if broken and spec.data.violations == "refuse":

@@ -164,7 +164,7 @@ def _audit_model(
     spec, fitted = Project.load(project), synthesis.load(model)
     settings = pipeline.settings_of(spec)
     rows = read_table(synthetic, fitted.schema)
-    table = read_table(spec.data_path, spec.schema)
+    table = read_table(spec.source, spec.schema)
     split = load_held_out(model)
     private = Private.split_again(table, split).under(fitted.schema)
     with pipeline.open_ledger(spec, ledger) as account, screen.progress() as progress:

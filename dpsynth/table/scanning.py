@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from dpsynth.addresses import address_of
 from dpsynth.errors import CapacityError, DataError, UsageError
 from dpsynth.schema import CsvFormat, Schema
+from dpsynth.table import databases
 from dpsynth.table.core import Table
 from dpsynth.table.parts import Part, Wanted
 from dpsynth.table.reading import table_of
@@ -35,25 +38,46 @@ _ENCODINGS = {
 def scan(source: Any, schema: Schema, *, rows: int = BATCH) -> Iterator[Table]:
     """The table in batches of up to `rows` rows, in the source's order, one at least.
 
-    `source`: a path or pattern of csv or parquet files, several paths, or a DuckDB relation (which may stand for
-    a table of another database that is attached to it). Each batch is what `read_table` would make of its rows; row
+    `source`: a path or pattern of csv or parquet files, several paths, the address of a table in SQLite or Postgres, or a
+    DuckDB relation. Each batch is what `read_table` would make of its rows; row
     numbers in errors count from the beginning.
 
     Raises DataError as `read_table` does; UsageError U211 without DuckDB, U212 for another kind of source, CapacityError
     C171 when DuckDB runs out of disk or memory.
     """
     wanted = Wanted.of(schema, require_unit=True)
-    relation, form = _relation(source, schema.csv)
-    names = [str(name).strip() for name in relation.columns]
-    kept = wanted.check(names)
-    chosen = relation.project(", ".join(_quoted(relation.columns[names.index(name)]) for name in kept))
+    stream = _stream(source, schema.csv, rows)
+    kept = wanted.check(stream.names)
     first = 0
-    for batch in _batches(chosen, rows):
+    for batch in stream.read(kept):
         columns = {name: pa.chunked_array([batch.column(i)]) for i, name in enumerate(kept)}
-        yield table_of(Part(columns, batch.num_rows, _place(first), form), schema)
+        yield table_of(Part(columns, batch.num_rows, _place(first), stream.form), schema)
         first += batch.num_rows
     if not first:
         raise DataError("D130", "the table has no rows", "is it the right one?")
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """A source before it is read: its columns, batches of some of them, and how its texts write numbers if it is csv."""
+
+    names: list[str]
+    read: Callable[[Sequence[str]], Iterator[Any]]
+    form: CsvFormat | None = None
+
+
+def _stream(source: Any, form: CsvFormat, rows: int) -> _Stream:
+    address = address_of(source)
+    if address is not None:
+        return _Stream(databases.names_of(address), lambda kept: databases.batches(address, kept, rows))
+    relation, written = _relation(source, form)
+    names = [str(name).strip() for name in relation.columns]
+
+    def read(kept: Sequence[str]) -> Iterator[Any]:
+        chosen = (_quoted(relation.columns[names.index(name)]) for name in kept)
+        return _batches(relation.project(", ".join(chosen)), rows)
+
+    return _Stream(names, read, written)
 
 
 def _place(first: int) -> Any:

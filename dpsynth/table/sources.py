@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,17 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dpsynth.addresses import Address, address_of
 from dpsynth.errors import DataError
 from dpsynth.schema import CsvFormat
+from dpsynth.table import databases
 from dpsynth.table.csv_source import read_csv
 from dpsynth.table.csv_source import read_header as csv_header
 from dpsynth.table.parts import Part, Wanted
 
 Source = Any
 """A path (str or PathLike: csv, csv.gz, parquet, a folder or pattern of parquet files), a sequence of paths,
+the address of a table in SQLite or Postgres,
 a pandas frame,
 a pyarrow Table or RecordBatch, or anything that offers its columns as an Arrow stream (polars, DuckDB)."""
 
@@ -30,6 +34,8 @@ def parts(source: Source, form: CsvFormat, wanted: Wanted) -> Iterator[Part]:
     """Raises DataError: unreadable (D101, D120, D123, D124), or other columns (D103 to D105)."""
     if isinstance(source, pd.DataFrame):
         yield _from_pandas(source, wanted)
+    elif (address := address_of(source)) is not None:
+        yield from _from_database(address, wanted)
     elif isinstance(source, str | os.PathLike):
         yield from _from_files(files_of(source), form, wanted)
     elif isinstance(source, Sequence) and source and all(isinstance(s, str | os.PathLike) for s in source):
@@ -42,6 +48,8 @@ def header(source: Source, form: CsvFormat) -> list[str]:
     """Column names only."""
     if isinstance(source, pd.DataFrame):
         return _frame_names(source)
+    if (address := address_of(source)) is not None:
+        return databases.names_of(address)
     if isinstance(source, str | os.PathLike):
         file = files_of(source)[0]
         return csv_header(file, form) if _is(file, _CSV) else list(_parquet_names(file))
@@ -82,6 +90,20 @@ def files_of(source: str | os.PathLike[str]) -> list[Path]:
     except (OSError, ValueError, NotImplementedError):
         raise DataError("D101", "the path of the data cannot be used", "check it") from None
     return [path]
+
+
+def _from_database(address: Address, wanted: Wanted) -> Iterator[Part]:
+    read, first = wanted.check(databases.names_of(address)), 0
+    for batch in databases.batches(address, read):
+        columns = {name: pa.chunked_array([batch.column(i)]) for i, name in enumerate(read)}
+        yield Part(columns, batch.num_rows, partial(_row_from, first))
+        first += batch.num_rows
+    if not first:
+        raise DataError("D120", "the table has no rows", "is it the right one?")
+
+
+def _row_from(first: int, row: int) -> str:
+    return f"row {first + row + 1}"
 
 
 def _from_files(files: list[Path], form: CsvFormat, wanted: Wanted) -> Iterator[Part]:

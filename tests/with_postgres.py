@@ -1,0 +1,54 @@
+"""Starts a Postgres of its own on a socket in a temporary folder, runs the tests that need one, and stops it.
+
+python tests/with_postgres.py        needs initdb and pg_ctl (Debian: the package postgresql)
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+TESTS = "tests/test_databases.py"
+
+
+def program(name: str) -> str:
+    """Debian keeps them outside of the path."""
+    places = os.pathsep.join([os.environ["PATH"], *map(str, Path("/usr/lib/postgresql").glob("*/bin"))])
+    found = shutil.which(name, path=places)
+    if found is None:
+        sys.exit(f"{name} is not there: install Postgres")
+    return found
+
+
+def main() -> int:
+    # Postgres refuses to run as root
+    user = "postgres" if os.geteuid() == 0 else None
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if user:
+            shutil.chown(folder, user)
+
+        def run(*words: str) -> None:
+            subprocess.run(words, check=True, user=user, stdout=subprocess.DEVNULL, cwd=folder)
+
+        data = str(folder / "data")
+        run(program("initdb"), "-D", data, "-U", "tester", "--auth=trust", "--no-sync")
+        options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off"
+        run(program("pg_ctl"), "-D", data, "-l", str(folder / "log"), "-o", options, "-w", "start")
+        try:
+            folder.chmod(0o755)
+            address = f"postgresql://tester@/postgres?host={folder}"
+            command = [sys.executable, "-m", "pytest", TESTS, "-k", "Postgres"]
+            return subprocess.run(
+                command, check=False, env={**os.environ, "DPSYNTH_POSTGRES": address}
+            ).returncode
+        finally:
+            run(program("pg_ctl"), "-D", data, "-m", "immediate", "stop")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
