@@ -95,3 +95,15 @@ def tally(parents: Any, sizes: Any) -> None:
     """Adds the number of rows of each group to `sizes`."""
     for row in range(len(parents)):
         sizes[parents[row]] += 1
+
+
+@compiled
+def look_up(codes: Any, first: Any, number: Any, found: Any, rows: Any, groups: Any) -> int:
+    """Each row's cell of `first`; which rows have a number that is not negative, which one, and how many they are."""
+    done = 0
+    for row in range(len(codes)):
+        code = codes[row]
+        found[row] = first[code]
+        rows[done], groups[done] = row, number[code]
+        done += number[code] >= 0
+    return done

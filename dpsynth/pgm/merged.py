@@ -18,7 +18,7 @@ from dpsynth.pgm.graphical import GraphicalModel
 from dpsynth.pgm.mixture import MixtureModel
 from dpsynth.pgm.sampling import deal
 from dpsynth.privacy.merging import merged_domain
-from dpsynth.records import Records, joined
+from dpsynth.records import Codes, Records, code_dtype, joined
 
 Floats = NDArray[np.float64]
 
@@ -110,8 +110,7 @@ class _Merged(Generic[Inside]):
         """Records over merged cells as records over the original ones."""
         columns = dict(zip(records.domain.attributes, records.columns, strict=True))
         for attribute, cells in self.merges.items():
-            inside = (np.arange(int(cells.max()) + 1)[:, None] == cells) * self.shares[attribute]
-            columns[attribute] = deal(columns[attribute], inside, rng)
+            columns[attribute] = _spread(columns[attribute], cells, self.shares[attribute], rng)
         return Records(self.domain, tuple(columns[a] for a in self.domain.attributes))
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -135,6 +134,24 @@ class _Merged(Generic[Inside]):
             merges[name] = np.asarray(entry["cells"], dtype=np.int64)
             shares[name] = np.asarray(arrays[f"shares_{i}"], dtype=np.float64)
         return cls(Domain.from_sizes(sizes), inside, merges, shares)
+
+
+def _spread(codes: Codes, cells: NDArray[np.integer[Any]], shares: Floats, rng: np.random.Generator) -> Codes:
+    """An original cell for each row's merged one. Most merged cells hold one cell alone: nothing is drawn there."""
+    from dpsynth.pgm import dealing
+
+    several = np.bincount(cells) > 1
+    number = np.where(several, np.cumsum(several) - 1, -1).astype(np.int32)  # of those that hold several
+    kind = code_dtype(len(cells))
+    first = np.zeros(len(several), dtype=kind)
+    first[cells[::-1]] = np.arange(len(cells))[::-1]
+    found = np.empty(len(codes), dtype=kind)
+    rows, groups = np.empty((2, len(codes)), dtype=np.int32)
+    drawn = dealing.look_up(codes, first, number, found, rows, groups)
+    if drawn:
+        inside = np.where(number[cells] == np.arange(several.sum())[:, None], shares, 0.0)
+        found[rows[:drawn]] = deal(groups[:drawn], inside, rng)
+    return found
 
 
 class MergedModel(_Merged[GraphicalModel]):

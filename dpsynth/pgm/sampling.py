@@ -134,7 +134,7 @@ def _running(forward: Forward, step: Step, groups: Integers) -> Floats:
     return np.asarray(np.cumsum(weights, axis=1), dtype=np.float64)
 
 
-def deal(parents: Codes, weights: Floats, rng: np.random.Generator) -> Codes:
+def deal(parents: NDArray[np.integer[Any]], weights: Floats, rng: np.random.Generator) -> Codes:
     """A cell for each row given its group, ``weights[parents[i]]`` (groups, cells) being proportional to the
     probabilities: in each group the expected counts, rounded systematically and dealt out at random."""
     from dpsynth.pgm import dealing
