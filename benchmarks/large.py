@@ -59,12 +59,23 @@ def spent() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def one(file: Path, domain: Path, method: str, epsilon: float, scratch: Path) -> dict[str, Any]:
+def schema_of(domain: Path, bound: int | None) -> Schema:
+    """`bound`: rows of a person that count; None: every row is somebody else's."""
+    sizes = json.loads(domain.read_text())
+    columns: dict[str, Any] = {name: {"type": "integer", "min": 0, "max": n - 1} for name, n in sizes.items()}
+    if bound is None:
+        return Schema(columns=columns)
+    unit = {"entity": "person", "column": "person", "rows_per_unit": bound}
+    return Schema(columns={**columns, "person": {"type": "id"}}, unit=unit)
+
+
+def one(
+    file: Path, domain: Path, method: str, epsilon: float, scratch: Path, bound: int | None
+) -> dict[str, Any]:
     """CPU seconds of the three steps on one file."""
     import numba  # noqa: F401  (its loading is not counted)
 
-    sizes = json.loads(domain.read_text())
-    schema = Schema(columns={name: {"type": "integer", "min": 0, "max": n - 1} for name, n in sizes.items()})
+    schema = schema_of(domain, bound)
     began, wall = spent(), time.monotonic()
     intake = take_in_large(file, schema, holdout=0.1, folder=scratch)
     streamed = spent()
@@ -93,25 +104,36 @@ def main() -> None:
     parser.add_argument("--method", default="mst")
     parser.add_argument("--epsilon", type=float, default=1.0)
     parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()))
+    parser.add_argument("--each", type=float, help="rows of a person, on average; without: a row is a unit")
+    parser.add_argument("--bound", type=int, default=8, help="with --each: rows of a person that count")
+    parser.add_argument("--file", type=Path, help="a table made before, instead of making those of --rows")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
-        print(json.dumps(one(given.one, given.domain, given.method, given.epsilon, given.scratch)))
+        bound = given.bound if given.each else None
+        print(json.dumps(one(given.one, given.domain, given.method, given.epsilon, given.scratch, bound)))
         return
     print(
         f"CPU seconds, method {given.method} (its counts of pairs are remembered from the column before)\n\n{HEAD}"
     )
+    if given.file:
+        show(given.file.name, given.file)
+        return
     for rows in map(int, given.rows):
         with tempfile.TemporaryDirectory(dir=given.scratch) as folder:
             file = Path(folder) / "rows.parquet"
-            make(given.table, rows, file)
-            child = [sys.executable, "-m", "benchmarks.large", *sys.argv[1:], "--one", str(file)]
-            said = subprocess.run(child, check=True, capture_output=True, text=True).stdout
-        found = json.loads(said)
-        print(
-            f"| {rows:,} | {found['streaming']:.1f} | {found['pairs']:.1f} | {found['fit']:.1f} | {found['memory']:.0f} |",
-            flush=True,
-        )
+            make(given.table, rows, file, given.each)
+            show(f"{rows:,}", file)
+
+
+def show(name: str, file: Path) -> None:
+    """One line of the table, measured in a process of its own."""
+    child = [sys.executable, "-m", "benchmarks.large", *sys.argv[1:], "--one", str(file)]
+    found = json.loads(subprocess.run(child, check=True, capture_output=True, text=True).stdout)
+    print(
+        f"| {name} | {found['streaming']:.1f} | {found['pairs']:.1f} | {found['fit']:.1f} | {found['memory']:.0f} |",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":
