@@ -269,14 +269,20 @@ def _project(
     declared = form.model_dump(exclude_defaults=True)
     if declared:
         data["csv"] = declared
-    budget = {"epsilon": TODO, "delta": TODO, "ledger": f"{stem}.ledger", "dataset": stem}
+    budget = {
+        "epsilon": TODO, "delta": TODO, "ledger": f"{stem}.ledger", "dataset": stem,
+        "promise": {"epsilon": TODO, "delta": TODO},
+    }  # fmt: skip
     return "\n".join(
         [
             f"{_HEAD}version: 1",
             "# Who is protected: {entity: row}, or all rows of one person:",
             "# {entity: person, column: person_id, rows_per_unit: 3}; more rows of one person are left out.",
+            *_hints(columns),
             dumps({"data": data}).rstrip(),
-            "# The promise of one run; no default. Epsilon is often 0.1 to 10, delta well below 1 / units.",
+            "# What this run may cost; no default. Epsilon is often 0.1 to 10, delta well below 1 / units. Under promise:",
+            "# what all runs about these people may ever cost together, with the same delta. It is written once, when the",
+            "# ledger is opened, and cannot be raised; with the run's own numbers no second run fits.",
             dumps({"budget": budget}).rstrip(),
             "columns:",
             *(_entry(name, column) for name, column in columns.items()),
@@ -285,6 +291,13 @@ def _project(
             dumps({"release": _OPEN}),
         ]
     )
+
+
+def _hints(columns: dict[str, Any]) -> list[str]:
+    """Columns whose names sound as if they told people apart. A name is a guess: a person decides."""
+    names = [name for name in columns if _ID_NAME.search(name) and name.isprintable()]
+    listed = ", ".join(name if len(name) <= 40 else f"{name[:39]}…" for name in names[:3])
+    return [f"# By their names these columns may tell who a row belongs to: {listed}."] if names else []
 
 
 def _entry(name: str, column: dict[str, Any]) -> str:
@@ -297,4 +310,4 @@ def _path_of(source: Source, folder: Path | None) -> tuple[str | None, str]:
         return None, "table"
     path = Path(source)
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", path.name.split(".")[0]) or "table"
-    return (os.path.relpath(path.resolve(), folder.resolve()) if folder else str(path)), stem
+    return (os.path.relpath(os.path.abspath(path), folder.resolve()) if folder else str(path)), stem

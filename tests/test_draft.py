@@ -39,7 +39,9 @@ def finished(draft: str) -> Project:
         "{entity: TODO, column: TODO, rows_per_unit: TODO}", "{entity: person, column: person_id}"
     )
     return Project.from_yaml(
-        draft.replace("epsilon: TODO, delta: TODO", "epsilon: 1").replace("type: TODO", "type: drop")
+        draft.replace("epsilon: TODO", "epsilon: 1")
+        .replace("delta: TODO", "delta: 1.0e-9")
+        .replace("type: TODO", "type: drop")
     )
 
 
@@ -50,6 +52,8 @@ def test_from_the_header_only(tmp_path: Path) -> None:
     assert "path: claims 2026.csv" in draft
     assert "{type: TODO}" in draft
     assert "not even" not in draft
+    assert "may tell who a row belongs to: person_id." in draft
+    assert "promise: {epsilon: TODO, delta: TODO}" in draft
     with pytest.raises(
         SchemaError, match=r"still open \(TODO\): data.unit.entity \(line 2\d\), .*"
     ) as caught:
@@ -59,7 +63,9 @@ def test_from_the_header_only(tmp_path: Path) -> None:
         draft = draft.replace(f"{name}: {{type: TODO}}", f"{name}: {{type: number, min: 0, max: 9}}")
     draft = draft.replace("{entity: TODO, column: TODO, rows_per_unit: TODO}", "{entity: row}")
     assert "review_date: 'TODO: the day" in draft  # a release refuses it, a project file may have it
-    project = Project.from_yaml(draft.replace(" TODO,", " 1,").replace(" TODO}", " 1}"))
+    project = Project.from_yaml(
+        draft.replace(" TODO,", " 1,").replace(" TODO}", " 1}").replace(" TODO\n", " 1\n")
+    )
     assert len(project.release.lacking) == 8
     assert project.schema.csv.delimiter == ";"
     assert project.schema.csv.encoding == "cp1252"
@@ -124,7 +130,9 @@ def test_hostile_names_and_values_come_through() -> None:
     draft = draft_by_inspection(frame).replace(
         "{entity: TODO, column: TODO, rows_per_unit: TODO}", "{entity: row}"
     )
-    project = Project.from_yaml(draft.replace("epsilon: TODO, delta: TODO", "epsilon: 1"))
+    project = Project.from_yaml(
+        draft.replace("epsilon: TODO", "epsilon: 1").replace("delta: TODO", "delta: 1.0e-9")
+    )
     assert read_table(frame, project.schema).missing["TODO"].tolist() == [False] * 3
 
 
@@ -157,7 +165,9 @@ def test_moments_codes_constants_and_texts_are_recognised() -> None:
     )
     assert "remark: {type: TODO}" in draft, "free text is for a person to decide"
     project = Project.from_yaml(
-        draft.replace("epsilon: TODO, delta: TODO", "epsilon: 1").replace("type: TODO", "type: drop")
+        draft.replace("epsilon: TODO", "epsilon: 1")
+        .replace("delta: TODO", "delta: 1.0e-9")
+        .replace("type: TODO", "type: drop")
     )
     columns = project.schema.columns
     kinds = {name: column.type for name, column in columns.items()}
@@ -191,7 +201,7 @@ def test_an_inspected_entry_becomes_public_with_a_reason_only() -> None:
 
 def finished_text(draft: str) -> str:
     draft = draft.replace("{entity: TODO, column: TODO, rows_per_unit: TODO}", "{entity: row}")
-    return draft.replace("epsilon: TODO, delta: TODO", "epsilon: 1")
+    return draft.replace("epsilon: TODO", "epsilon: 1").replace("delta: TODO", "delta: 1.0e-9")
 
 
 @pytest.mark.parametrize(
