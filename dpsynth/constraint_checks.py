@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from dpsynth.constraints import Rule, Rules
 from dpsynth.constraints.atoms import Axis, Linear
+from dpsynth.constraints.totals import Totals
 from dpsynth.constraints.zeros import Pieces, marked
 from dpsynth.domain import Clique, Domain
 from dpsynth.encoding import Encoding
@@ -48,7 +50,7 @@ def findings(schema: Schema) -> list[Finding]:
     """Everything that is wrong with the schema's constraints; a contradiction hides what else there may be."""
     rules = Rules.of(schema)
     parts = [_Part.of(group, rules, Encoding(schema).domain) for group in rules.together()]
-    wrong = [found for part in parts for found in part.contradictions()]
+    wrong = [found for part in parts for found in part.contradictions()] + _of_totals(schema)
     if wrong:
         return wrong
     return [found for part in parts for found in (*part.useless(), *part.impossible(Encoding(schema)))]
@@ -57,10 +59,15 @@ def findings(schema: Schema) -> list[Finding]:
 def refuse_contradictions(schema: Schema, lines: Sequence[int] = ()) -> None:
     """Raises SchemaError (S166) for constraints that no row can keep."""
     rules = Rules.of(schema)
-    for group in rules.together():
-        for found in _Part.of(group, rules, Encoding(schema).domain).contradictions():
-            named = ", ".join(named_rule(schema, number, lines) for number in found.rules)
-            raise SchemaError("S166", f"{named}: {found.words}", "correct or drop one of them")
+    parts = (_Part.of(group, rules, Encoding(schema).domain) for group in rules.together())
+    for found in chain((f for part in parts for f in part.contradictions()), _of_totals(schema)):
+        named = ", ".join(named_rule(schema, number, lines) for number in found.rules)
+        raise SchemaError("S166", f"{named}: {found.words}", "correct or drop one of them")
+
+
+def _of_totals(schema: Schema) -> list[Finding]:
+    refused = Totals.of(schema).refused()
+    return [] if refused is None else [Finding("contradiction", *refused)]
 
 
 def named_rule(schema: Schema, number: int, lines: Sequence[int] = ()) -> str:

@@ -11,6 +11,9 @@
       - functional: {education_num: education}              education tells education_num
         map: {Bachelors: 13, Masters: 14}                   public, or learnt for a charge where it is left out
 
+Totals of the whole table (`counts`, `total`) are in `dpsynth.totals_declared`, rules about the rows of a unit in
+`dpsynth.sequences_declared`; all others are about each row by itself.
+
 A value that is missing breaks no rule, unless the rule says `is missing`. Expressions are those of `dpsynth.conditions`.
 """
 
@@ -41,10 +44,12 @@ from dpsynth.conditions import (
 )
 from dpsynth.declared import Declared, Fault, Text
 from dpsynth.errors import UsageError
+from dpsynth.sequences_declared import STEPS, Stepping
+from dpsynth.totals_declared import Counted, Rows, Summed
 
 __all__ = ["Allowed", "Constraint", "Functional"]
 
-KINDS = ("forbid", "require", "when", "allow", "order", "sum", "functional")
+KINDS = ("forbid", "require", "when", "allow", "order", "sum", "functional", "counts", "total", *STEPS)
 MOST_ORDERED, MOST_LISTED = 20, 2_000
 """Columns of one order; rows or entries of one list."""
 MAPS = "constraints: which value tells which"
@@ -135,7 +140,7 @@ class Functional:
         return _any(found)
 
 
-class Constraint(Declared):
+class Constraint(Stepping):
     """One rule; see the head of this file. `change`: the columns that may be altered where a row would break it, the
     first choice first (default: those named last). `reason`: how the rule is known."""
 
@@ -150,6 +155,9 @@ class Constraint(Declared):
     functional: dict[Text, Text] | None = None
     map: dict[str, Any] | None = None
     one_to_one: bool = False
+    counts: Counted | None = None
+    total: Summed | None = None
+    of: Rows | None = None
     change: tuple[Text, ...] = ()
     reason: Text | None = None
     origin: Literal["public", "dp"] = "public"
@@ -161,10 +169,13 @@ class Constraint(Declared):
 
     @model_validator(mode="after")
     def _check(self) -> Constraint:
-        belongs = {"then": "when", "strict": "order", "map": "functional", "one_to_one": "functional"}
-        for part, kind in belongs.items():
-            if getattr(self, part) and self._kind != kind:
-                raise Fault("S160", f"{part} does not belong to {self._kind}", f"it goes with {kind}")
+        belongs = {
+            "then": ("when",), "strict": ("order", "rising", "falling"), "map": ("functional",),
+            "one_to_one": ("functional",), "of": ("counts", "total"),
+        }  # fmt: skip
+        for part, kinds in belongs.items():
+            if getattr(self, part) and self._kind not in kinds:
+                raise Fault("S160", f"{part} does not belong to {self._kind}", f"it goes with {kinds[0]}")
         if self.when is not None and self.then is None:
             raise Fault("S160", "when lacks its then", "write then: and what must hold")
         _ = self.forbidden
@@ -178,6 +189,13 @@ class Constraint(Declared):
         if len(kinds) != 1:
             raise Fault("S160", "is not one rule", f"write one of {', '.join(KINDS)}")
         return kinds[0]
+
+    @property
+    def about(self) -> Literal["row", "table", "unit"]:
+        """What it can be judged on: each row by itself, the whole table, or the rows of a unit."""
+        if self.counts is not None or self.total is not None:
+            return "table"
+        return "row" if self.stepping is None else "unit"
 
     @property
     def is_open(self) -> bool:
@@ -205,11 +223,12 @@ class Constraint(Declared):
 
     @cached_property
     def forbidden(self) -> Condition | None:
-        """What no row may be; None while a map is open. Raises Fault (S160 to S162)."""
-        if self.dependency is not None:
-            return None if self.is_open else self.dependency.forbidden
-        if self.allow is not None:
-            return self.allow.forbidden
+        """What no row may be; None while a map is open, and for what is not about single rows. Raises Fault (S160 to
+        S162)."""
+        if self.about != "row" or self.is_open:
+            return None
+        if (listed := self.dependency or self.allow) is not None:
+            return listed.forbidden
         if self.order is not None:
             return _unordered(self.order, self.strict)
         if self.when is not None:
@@ -229,6 +248,9 @@ class Constraint(Declared):
 
     def _named(self) -> list[str]:
         """As they first appear in the declaration; the dependent and the total come last."""
+        of_table = self.counts or self.total
+        if of_table is not None or self.about == "unit":
+            return list(self.step_columns if of_table is None else of_table.columns)
         if self.dependency is not None:
             return [self.dependency.determinant, self.dependency.dependent]
         if self.allow is not None:
@@ -248,6 +270,16 @@ class Constraint(Declared):
     @property
     def words(self) -> str:
         """The rule for people."""
+        return self._row_words() if self.about == "row" else self._other_words()
+
+    def _other_words(self) -> str:
+        if self.counts is not None:
+            return f"fixed numbers of rows by {', '.join(self.counts.columns)}"
+        if self.total is not None:
+            return f"fixed total of {self.total.column}" + (f" by {self.total.by}" if self.total.by else "")
+        return self.step_words
+
+    def _row_words(self) -> str:
         match self._kind:
             case "functional":
                 assert self.dependency is not None

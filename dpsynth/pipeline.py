@@ -14,6 +14,7 @@ import attacks
 from dpsynth import evaluation, release
 from dpsynth.auditing import Audit, Private, audit_rows, require_releasable
 from dpsynth.budget import Budget
+from dpsynth.constraints.totals import Totals
 from dpsynth.discovering import require_open
 from dpsynth.errors import UsageError
 from dpsynth.mechanisms import MAX_CELLS
@@ -330,7 +331,8 @@ def _configuration(preview: Plan, settings: Settings, private: Private) -> dict[
 
 def _sample(model: FittedModel, settings: Settings) -> Table:
     """As many rows as declared, or as the released number of training records implies for everybody."""
-    rows = settings.rows or max(1, round(model.generator.total / (1 - settings.holdout)))
+    declared = settings.rows or Totals.of(model.schema).size
+    rows = declared or max(1, round(model.generator.total / (1 - settings.holdout)))
     return model.sample_table(rows, np.random.default_rng())
 
 

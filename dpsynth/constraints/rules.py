@@ -85,7 +85,7 @@ class Rules:
         known = [
             (number, rule)
             for number, rule in enumerate(schema.constraints, 1)
-            if not rule.is_open and not set(rule.columns) & set(schema.unknown)
+            if rule.about == "row" and not rule.is_open and not set(rule.columns) & set(schema.unknown)
         ]
         names = encoding.domain.ordered(name for _, rule in known for name in rule.columns)
         axes = {name: Axis.of(name, encoding) for name in names}

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dpsynth.conditions import parse
+from dpsynth.constraints.totals import Totals
 from dpsynth.domain import Domain
 from dpsynth.encoding import Encoding
 from dpsynth.errors import CapacityError, UsageError
@@ -17,6 +18,7 @@ from dpsynth.evidence import Evidence
 from dpsynth.model.finishing import Finishing
 from dpsynth.model.groups import LEAST_EXPECTED, Balance, Groups
 from dpsynth.model.partial import DECODED, Partial
+from dpsynth.model.totalling import Totalling, kinds_of
 from dpsynth.model.units import Units
 from dpsynth.persons import UnitSizes
 from dpsynth.records import Records
@@ -70,8 +72,9 @@ class Drawable:
         return self.generator.domain
 
     def default_rows(self) -> int:
-        """The released number of records, rounded: never the number of rows that were read."""
-        return max(1, round(self.generator.total))
+        """Of the table that declared totals are about, or the released number of records, rounded: never the number of rows
+        that were read."""
+        return Totals.of(self.schema).size or max(1, round(self.generator.total))
 
     def sample_records(self, n: int | None, rng: np.random.Generator) -> Records:
         """`n` encoded records (`default_rows()` without a number)."""
@@ -94,6 +97,9 @@ class Drawable:
         given that. Then `n` defaults to the number of such rows that the model expects. `balance` fixes how many rows
         each value of a column, or each combination of several, gets (see `model.groups.Balance`); `rows_each` rows
         each, instead of `n` in all. Everything else is drawn from the model given the group, exactly.
+
+        Declared totals of the table hold for rows without `where` and `balance`: exactly for as many rows as they are
+        about (the default then), in proportion for others.
 
         Where units have several rows, those of a unit come in one batch, and `units` of them may be asked for instead
         of `n` rows (U258 for both, U259 where every row stands for itself, as it does under `balance`).
@@ -123,12 +129,31 @@ class Drawable:
             raise UsageError(
                 "U259", "a number of units, but every row stands for itself here", "ask for rows"
             )
+        if evidence is None and groups is None and (totals := Totals.of(self.schema)):
+            return self._with_totals(totals, totals.size if n is None else _row_number(n), source)
         rows = _row_number(max(1, round(generator.total)) if n is None else n)
         encoding.require_ids(rows)
         if groups is None:
             return decoded(finishing, generator.sample_batches(rows, source), source)
         groups.require_mass(generator, encoding)
         return decoded(finishing, groups.records(generator, rows, source), source)
+
+    def _with_totals(self, totals: Totals, rows: int, rng: np.random.Generator) -> Iterator[Table]:
+        """Rows of a whole table: totals hold exactly when it has as many rows as they are about, else in proportion."""
+        encoding = Encoding(self.schema)
+        encoding.require_ids(rows)
+        kinds = kinds_of(totals, self.generator, rng)
+        sums = Totalling.of(totals, rows, kinds)
+        placed = frozenset(totals.grouping)
+        finishing = Finishing(
+            encoding, None, lambda a: self.generator.marginal((a,)), placed=placed, sums=sums
+        )
+        batches = (
+            self.generator.sample_batches(rows, rng)
+            if kinds is None
+            else kinds.records(self.generator, rows, rng)
+        )
+        return sums.watched(decoded(finishing, batches, rng))
 
     def sample_table(
         self,

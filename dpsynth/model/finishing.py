@@ -18,6 +18,7 @@ from dpsynth.encoding import Encoding
 from dpsynth.errors import DataError
 from dpsynth.evidence import Evidence
 from dpsynth.model.ruling import with_ruled
+from dpsynth.model.totalling import Totalling
 from dpsynth.model.units import Drawn, with_units
 from dpsynth.records import Records
 from dpsynth.table import Table
@@ -29,7 +30,7 @@ Likely = Callable[[str], NDArray[np.float64]]
 class Finishing:
     """What turns the records of one sample into rows. `evidence`: what the rows were asked to be, if anything; `likely`:
     how likely the model finds each cell of an attribute (without it all are alike); `fixed`: columns whose values, and
-    `placed`: columns whose cells no constraint may alter.
+    `placed`: columns whose cells no constraint may alter; `sums`: totals that the rows of this sample have.
     """
 
     encoding: Encoding
@@ -37,6 +38,7 @@ class Finishing:
     likely: Likely | None = None
     fixed: frozenset[str] = frozenset()
     placed: frozenset[str] = frozenset()
+    sums: Totalling | None = None
 
     def of_units(self, drawn: Drawn, rng: np.random.Generator) -> Table:
         """The rows of whole units: the unit's id stands in each of them, static columns have one value."""
@@ -64,8 +66,24 @@ class Finishing:
         repair = self._repair if unit is None else self._repair_within_units
         if repair is not None:
             table = repair.mended(table, lambda rows: self._again(records.take(rows), rng), rng)
+        if self.sums is not None:
+            table = self._settled(self.sums, table, records, rng)
+        if repair is not None:
             require_kept(table, repair.rules)
         return with_ruled(table, rng, unit)
+
+    def _settled(self, sums: Totalling, table: Table, records: Records, rng: np.random.Generator) -> Table:
+        """With its share of declared sums, where no rule is broken."""
+        repair = self._repair
+        rules = Rules((), {}) if repair is None else repair.rules
+
+        def mend(wrong: Table, name: str) -> Table:
+            if repair is None:
+                return wrong
+            kept = replace(repair, fixed=self.fixed | {name})
+            return kept.mended(wrong, lambda rows: self._again(records.take(rows), rng), rng)
+
+        return sums.settled(table, rules, mend, rng)
 
     def _again(self, records: Records, rng: np.random.Generator) -> Table:
         """Other values in the same cells."""

@@ -10,6 +10,7 @@ from typing import Any
 from dpsynth.consistency import consistency
 from dpsynth.consistency import files as measured
 from dpsynth.constraints import Rules
+from dpsynth.constraints.totals import Totals
 from dpsynth.encoding import Encoding
 from dpsynth.errors import DataError, DPSynthError, VerifyError
 from dpsynth.privacy.ledger import Ledger
@@ -266,6 +267,8 @@ def _check_data(path: Path, schema: Schema) -> Records:
             raise VerifyError(
                 "V138", f"{len(rows)} rows of {path.name} break constraint {number}", "get another copy"
             )
+        for number, words in Totals.of(schema).broken(table).items():
+            raise VerifyError("V139", f"{path.name} has not the {words} (constraint {number})", "get another copy")
         return Encoding(schema).encode(table)
     except DataError as problem:
         raise VerifyError(
