@@ -81,6 +81,13 @@ def session_of(frame: Any) -> Any:
     return found
 
 
+def declared(kinds: Any) -> Any:
+    """An Arrow schema as Spark declares it."""
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    return from_arrow_schema(kinds, prefer_timestamp_ntz=True)
+
+
 def require_java() -> None:
     """UsageError U281 or U282 unless there is a Java for Spark: the one in JAVA_HOME, else the first on the path."""
     home = os.environ.get("JAVA_HOME")

@@ -1,0 +1,377 @@
+"""Tables on a real Spark session against the same tables in memory: sources, splits, counts, errors, the whole run."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from example import PROJECT, SECRET, small_table
+from typer.testing import CliRunner
+
+import dpsynth
+from dpsynth.cli.app import app
+from dpsynth.encoding import Encoding
+from dpsynth.engines import spark as module
+from dpsynth.engines import spark_tasks
+from dpsynth.entropy import Stream
+from dpsynth.errors import DataError, SchemaError, UsageError
+from dpsynth.privacy.intake import take_in
+from dpsynth.privacy.ledger import Ledger
+from dpsynth.privacy.spark_intake import SparkIntake, take_in_spark
+from dpsynth.schema import Schema
+from dpsynth.spark import take_in_cluster
+from dpsynth.spark_jobs import Jobs
+from dpsynth.spark_session import session
+from dpsynth.spark_source import find
+from dpsynth.synthesis import plan, unit_keys
+from dpsynth.table import Table, read_table
+
+COLUMNS: dict[str, Any] = {
+    "person": {"type": "id"},
+    "age": {"type": "integer", "min": 0, "max": 99, "cells": 10, "missing": True},
+    "town": {"type": "category", "values": ["Zürich", "", "007", "naïve, \"quoted\"", "elsewhere"],
+             "other": "elsewhere"},
+    "paid": {"type": "number", "min": 0, "max": 10, "cells": 10, "decimals": 2},
+    "born": {"type": "date", "min": "1990-01-01", "max": "2009-12-31", "cells": 20},
+    "seen": {"type": "datetime", "min": "2020-01-01T00:00", "max": "2020-12-31T23:59", "cells": 12,
+             "timezone": "Europe/Paris"},
+}  # fmt: skip
+CLIQUES = [(), ("age",), ("town", "paid"), ("born", "seen"), ("age", "town", "paid")]
+ROWS = 900
+
+
+def schema_of(by_person: bool, missing: str = "error") -> Schema:
+    unit = {"entity": "person", "column": "person", "rows_per_unit": 2, "missing": missing}
+    return Schema(columns=COLUMNS, unit=unit if by_person else {"entity": "row"}, missing_values=["?"])
+
+
+def people(rows: int = ROWS) -> pd.DataFrame:
+    rng = np.random.default_rng(5)
+    paid = np.round(rng.uniform(0, 10, rows), 2)
+    paid[:4] = [0.0, 1.0, 9.99, 10.0]
+    days = pd.Timestamp("1990-01-01") + pd.to_timedelta(rng.integers(0, 7300, rows), unit="D")
+    hours = pd.Timestamp("2020-01-02") + pd.to_timedelta(rng.integers(0, 24 * 360, rows), unit="h")
+    frame = pd.DataFrame({
+        "person": [f"P{n:03d}" for n in rng.integers(0, rows // 3, rows)],
+        "age": [str(n) for n in rng.integers(0, 100, rows)],
+        "town": rng.choice([*COLUMNS["town"]["values"][:-1], "two\nlines", "日本"], rows),
+        "paid": paid,
+        "born": days.strftime("%Y-%m-%d"),
+        "seen": hours.strftime("%Y-%m-%dT%H:%M:00+0000"),
+    })  # fmt: skip
+    frame.loc[::7, "age"] = "?"
+    return frame
+
+
+def typed(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same with types instead of texts."""
+    return frame.assign(
+        age=pd.to_numeric(frame["age"], errors="coerce").astype("Int64"),
+        born=pd.to_datetime(frame["born"]).dt.date,
+        seen=pd.to_datetime(frame["seen"], utc=True),
+    )
+
+
+def in_memory(frame: Any, schema: Schema) -> tuple[Table, Any]:
+    table = read_table(frame, schema)
+    intake = take_in(
+        Encoding(schema).encode(table), unit_keys(table), rows_per_unit=schema.unit.rows_per_unit, holdout=0.25,
+        stream=Stream.for_tests(b"split"),
+    )  # fmt: skip
+    return table, intake
+
+
+def on_cluster(
+    source: Any, schema: Schema, spark: Any, keep: int = 10_000, holdout: float = 0.25
+) -> SparkIntake:
+    found = find(source, schema, spark)
+    return take_in_spark(
+        found.frame, found.reader, Jobs(spark), rows_per_unit=schema.unit.rows_per_unit,
+        by_unit=schema.unit.column is not None, holdout=holdout, keep=keep, stream=Stream.for_tests(b"split"),
+    )  # fmt: skip
+
+
+def rows_of(table: Table) -> Counter[tuple[Any, ...]]:
+    records = Encoding(table.schema).encode(table).matrix().tolist()
+    if table.units is None or table.unit_labels is None:
+        return Counter(map(tuple, records))
+    return Counter((table.unit_labels[unit], *row) for unit, row in zip(table.units, records, strict=True))
+
+
+def written(kind: str, folder: Path, spark: Any) -> tuple[Any, Any]:
+    """A source of a kind, and the same rows for memory."""
+    frame = people()
+    if kind == "csv":
+        frame[:300].to_csv(folder / "part-1.csv", index=False)
+        frame[300:].to_csv(folder / "part-2.csv", index=False)
+        return str(folder / "part-*.csv"), frame
+    if kind == "parquet":
+        typed(frame)[:300].to_parquet(folder / "part [1].parquet")
+        typed(frame)[300:].to_parquet(folder / "part {2}.parquet")
+        return folder, frame
+    made = spark.createDataFrame(pa.Table.from_pandas(typed(frame), preserve_index=False))
+    if kind == "frame":
+        return made.repartition(5, "age"), frame
+    made.createOrReplaceTempView("people")
+    return "table:people", frame
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "frame", "table"])
+def test_persons_are_those_of_memory_wherever_their_rows_are(kind: str, tmp_path: Path, spark: Any) -> None:
+    source, frame = written(kind, tmp_path, spark)
+    schema = schema_of(by_person=True)
+    table, memory = in_memory(frame, schema)
+    there = on_cluster(source, schema, spark)
+    assert there.rows == ROWS
+    _same_counts(there, memory)
+    for kept, rows in ((there.training, memory.training), (there.holdout, memory.holdout)):
+        assert rows_of(kept) == rows_of(table.take(rows))
+
+
+def _same_counts(there: SparkIntake, memory: Any) -> None:
+    merges = {"born": np.arange(20) // 5}
+    for one, other in (
+        (there.engine, memory.engine),
+        (there.engine.merged(merges), memory.engine.merged(merges)),
+    ):
+        expected, found = other.marginals(CLIQUES), one.marginals(CLIQUES)
+        assert one.domain == other.domain
+        for clique in CLIQUES:
+            np.testing.assert_array_equal(found[clique], expected[clique])
+    np.testing.assert_array_equal(there.engine.unit_sizes(), memory.engine.unit_sizes())
+
+
+def test_rows_as_units(tmp_path: Path, spark: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    schema, frame = schema_of(by_person=False), typed(people())
+    frame.to_parquet(tmp_path / "one.parquet")  # one partition: numbers of rows are those of memory
+    table, memory = in_memory(frame, schema)
+    there = on_cluster(tmp_path / "one.parquet", schema, spark)
+    assert there.engine.chunks.partitions == 1
+    _same_counts(there, memory)
+    some = on_cluster(tmp_path / "one.parquet", schema, spark, keep=50)
+    assert len(some.training) == len(some.holdout) == 50
+    assert not rows_of(some.training) - rows_of(there.training)
+    monkeypatch.setattr(module, "DIRECT_BYTES", 0)
+    monkeypatch.setattr(spark_tasks, "PIECE", 16)
+    spread = on_cluster(spark.read.parquet(str(tmp_path)).repartition(3), schema, spark, holdout=0.0)
+    every = take_in(Encoding(schema).encode(table), None, rows_per_unit=1, holdout=0.0).engine
+    for clique, counts in spread.engine.marginals(CLIQUES).items():
+        np.testing.assert_array_equal(counts, every.marginals([clique])[clique])
+
+
+def test_one_job_answers_all_cliques_of_a_question(spark: Any, tmp_path: Path) -> None:
+    typed(people()).to_parquet(tmp_path / "one.parquet")
+    there = on_cluster(tmp_path / "one.parquet", schema_of(True), spark)
+    jobs = there.engine.chunks.jobs
+    there.engine.marginals(CLIQUES)
+    assert len(jobs.last) == 1
+    asked = jobs.last
+    there.engine.marginals(CLIQUES[:2])  # remembered
+    assert jobs.last == asked
+    there.engine.unit_sizes()
+    assert len(jobs.last) == 1
+
+
+def test_batches_of_persons(spark: Any, tmp_path: Path) -> None:
+    typed(people()).to_parquet(tmp_path / "one.parquet")
+    there = on_cluster(tmp_path / "one.parquet", schema_of(True), spark).engine
+    units, sizes = int(there.unit_sizes().sum()), there.unit_sizes()
+    (whole,) = there.poisson_batches(1.0, 1, Stream.for_tests(b"coins"))
+    held = Counter(Counter(unit for part in whole for unit in part.units.tolist()).values())
+    assert [held[1], held[2]] == sizes.tolist()
+    for batch in there.poisson_batches(0.5, 3, Stream.for_tests(b"coins")):
+        taken = [part.units for part in batch]
+        assert all((np.diff(part) >= 0).all() for part in taken)
+        assert abs(len(np.unique(np.concatenate(taken))) - units / 2) < 7 * np.sqrt(units / 4)
+    (nobody,) = there.poisson_batches(1e-12, 1, Stream.for_tests(b"coins"))
+    assert [len(part.records) for part in nobody] == [0]
+
+
+class TestWhatIsComputedAgain:
+    def test_a_lost_part_counts_as_before(self, spark: Any, tmp_path: Path) -> None:
+        frame = typed(people())
+        frame.to_parquet(tmp_path / "one.parquet")
+        for by_person in (True, False):
+            there = on_cluster(tmp_path / "one.parquet", schema_of(by_person), spark)
+            before = there.engine.marginals(CLIQUES)
+            _lose(spark)
+            again = there.engine.merged({}).marginals(CLIQUES)
+            for clique in CLIQUES:
+                np.testing.assert_array_equal(again[clique], before[clique])
+
+    def test_a_source_that_answers_otherwise_is_refused(self, spark: Any, tmp_path: Path) -> None:
+        """Coins are thrown by place: rows in another order would change sides."""
+        typed(people()).to_parquet(tmp_path / "one.parquet")
+        frame = spark.read.parquet(str(tmp_path / "one.parquet"))
+        unsteady = frame.mapInArrow(_turned(str(tmp_path / "seen")), frame.schema)
+        there = on_cluster(unsteady, schema_of(False), spark)
+        _lose(spark)
+        with pytest.raises(DataError) as caught:
+            there.engine.marginals([("age",)])
+        assert caught.value.code == "DPS-D184"
+
+    def test_a_table_that_is_gone_costs_what_was_reserved(self, spark: Any, tmp_path: Path) -> None:
+        typed(people()).to_parquet(tmp_path / "one.parquet")
+        schema = schema_of(True)
+        there = on_cluster(tmp_path / "one.parquet", schema, spark)
+        preview = plan(schema, method="independent", epsilon=1.0, delta=1e-6)
+        account = Ledger.in_memory(preview.budget, preview.unit)
+        (tmp_path / "one.parquet").unlink()
+        _lose(spark)
+        with (
+            pytest.raises(DataError) as caught,
+            account.reserve("fit", preview.charges, preview.budget, unit=preview.unit) as run,
+        ):
+            dpsynth.spark.fit_spark_reserved(there, schema, preview, run)
+        assert caught.value.code == "DPS-D181"
+        assert account.spent().epsilon == pytest.approx(preview.certificate.epsilon)
+
+
+def _lose(spark: Any) -> None:
+    """All that executors keep of anything, as if each of them had been lost."""
+    for rdd in spark.sparkContext._jsc.getPersistentRDDs().values():
+        context = spark.sparkContext._jvm.org.apache.spark.SparkEnv.get()
+        context.blockManager().removeRdd(rdd.id())
+
+
+def _turned(mark: str) -> Callable[[Iterator[Any]], Iterator[Any]]:
+    """Rows in another order at the second reading."""
+
+    def turn(batches: Iterator[Any]) -> Iterator[Any]:
+        again = Path(mark).exists()
+        for batch in batches:
+            yield batch.take(pa.array(range(batch.num_rows - 1, -1, -1))) if again else batch
+        Path(mark).touch()
+
+    return turn
+
+
+class TestBadInput:
+    def test_a_row_that_does_not_fit(self, spark: Any, tmp_path: Path) -> None:
+        frame = people()
+        frame.loc[411, "paid"] = 99.25
+        typed(frame).to_parquet(tmp_path / "bad.parquet")
+        frame.to_csv(tmp_path / "bad.csv", index=False)
+        for name in ("bad.parquet", "bad.csv"):
+            with pytest.raises(DataError) as caught:
+                on_cluster(tmp_path / name, schema_of(True), spark)
+            with pytest.raises(DataError) as expected:
+                read_table(tmp_path / name, schema_of(True))
+            assert caught.value.code == expected.value.code
+            assert "column 'paid', row 412 of partition 1: " in str(caught.value)
+            assert "99" not in caught.value.problem
+
+    def test_a_row_without_its_person(self, spark: Any, tmp_path: Path) -> None:
+        frame = typed(people())
+        frame.loc[3, "person"] = None
+        frame.to_parquet(tmp_path / "bad.parquet")
+        with pytest.raises(DataError, match="no person id"):
+            on_cluster(tmp_path / "bad.parquet", schema_of(True), spark)
+
+    def test_files_that_differ(self, spark: Any, tmp_path: Path) -> None:
+        typed(people(30)).to_parquet(tmp_path / "a.parquet")
+        typed(people(30)).drop(columns="town").to_parquet(tmp_path / "b.parquet")
+        with pytest.raises(DataError, match=r"b\.parquet has other columns or types than a\.parquet"):
+            find(tmp_path, schema_of(True), spark)
+        (tmp_path / "b.parquet").write_bytes(b"PAR1 nothing")
+        with pytest.raises(DataError, match="readable parquet"):
+            find(tmp_path, schema_of(True), spark)
+
+    def test_a_damaged_file(self, spark: Any, tmp_path: Path) -> None:
+        typed(people()).to_parquet(tmp_path / "a.parquet")
+        data = bytearray((tmp_path / "a.parquet").read_bytes())
+        data[100:900] = bytes(800)
+        (tmp_path / "a.parquet").write_bytes(data)
+        with pytest.raises(DataError) as caught:
+            on_cluster(tmp_path / "a.parquet", schema_of(True), spark)
+        assert len(str(caught.value)) < 300
+        assert "P0" not in str(caught.value)
+
+    def test_csv_files_that_are_no_table(self, spark: Any, tmp_path: Path) -> None:
+        people(30).to_csv(tmp_path / "a.csv", index=False)
+        text = (tmp_path / "a.csv").read_text()
+        (tmp_path / "a.csv").write_text(text + "only,three,fields\n")
+        with pytest.raises(DataError) as caught:
+            on_cluster(tmp_path / "a.csv", schema_of(True), spark)
+        assert caught.value.code == "DPS-D182"
+        (tmp_path / "a.csv").write_bytes(text.replace("P0", "Pé").encode("latin-1"))
+        with pytest.raises(DataError) as caught:
+            on_cluster(tmp_path / "a.csv", schema_of(True), spark)
+        assert caught.value.code == "DPS-D186"
+
+    def test_what_is_not_there(self, spark: Any, tmp_path: Path) -> None:
+        for source, code in (
+            ("table:nobody.knows", "DPS-D181"),
+            (tmp_path / "none.parquet", "DPS-D101"),
+            ("file:///nowhere/none.parquet", "DPS-D181"),
+        ):
+            with pytest.raises(DataError) as caught:
+                find(source, schema_of(True), spark)
+            assert caught.value.code == code
+        with pytest.raises(UsageError) as odd:
+            find(7, schema_of(True), spark)
+        assert odd.value.code == "DPS-U288"
+
+    def test_no_rows_and_other_columns(self, spark: Any, tmp_path: Path) -> None:
+        frame = spark.createDataFrame(pa.Table.from_pandas(typed(people(9)), preserve_index=False))
+        with pytest.raises(DataError, match="no rows"):
+            on_cluster(frame.where("paid < 0"), schema_of(False), spark)
+        with pytest.raises(DataError, match="lacks column 'town'"):
+            find(frame.drop("town"), schema_of(True), spark)
+
+    def test_what_cannot_be_done_there(self, spark: Any) -> None:
+        with pytest.raises(UsageError) as caught:
+            session("local[7]")
+        assert caught.value.code == "DPS-U285"
+        schema = Schema(columns={"town": {"type": "category", "discover": {"max_values": 9}}})
+        with pytest.raises(SchemaError, match="discovered"):
+            take_in_cluster("none.parquet", schema, holdout=0.0)
+
+
+def test_fit_takes_a_frame(spark: Any) -> None:
+    frame = spark.createDataFrame(pa.Table.from_pandas(typed(people()), preserve_index=False))
+    heard: list[str] = []
+    model = dpsynth.fit(
+        frame,
+        schema_of(True),
+        method="mst",
+        epsilon=5.0,
+        delta=1e-6,
+        progress=lambda step, done: heard.append(step),
+    )
+    assert abs(model.generator.total - ROWS * 0.7) < ROWS * 0.2
+    assert "reading on the cluster" in heard
+    assert Counter(model.sample_table(200).units.tolist()).most_common(1)[0][1] <= 2  # type: ignore[union-attr]
+
+
+def test_the_whole_run(spark: Any, tmp_path: Path) -> None:
+    small_table().to_parquet(tmp_path / "claims.parquet")
+    path = tmp_path / "project.yaml"
+    path.write_text(PROJECT.replace("claims.csv", "claims.parquet"))
+    done = CliRunner().invoke(
+        app,
+        [
+            "run",
+            str(path),
+            "-o",
+            str(tmp_path / "out"),
+            "--engine",
+            "spark",
+            "--master",
+            "local[2]",
+            "--json",
+        ],
+    )
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert told["rows"] > 0
+    assert SECRET not in done.output
+    note = json.loads((tmp_path / "out" / "internal" / "holdout.json").read_text())
+    assert note["sample_of_units"]["training"] > note["sample_of_units"]["holdout"] > 0
