@@ -243,6 +243,34 @@ def test_rows_from_a_schema_fit_it(tmp_path: Path) -> None:
             from_schema(schema, missing=share)
 
 
+def test_open_bounds_get_a_modest_span(tmp_path: Path) -> None:
+    schema = Schema(
+        columns={
+            "cost": {"type": "number", "min": 0, "discover": "bounds", "decimals": 2, "scale": "log"},
+            "change": {"type": "integer", "discover": "bounds"},
+            "depth": {"type": "integer", "max": -50, "discover": "bounds"},
+            "far": {"type": "integer", "min": 5_000, "discover": "bounds"},
+        }
+    )
+    rows = from_schema(schema).sample(2_000, rng())
+    assert rows["cost"].between(0, 1_000).all()
+    assert rows["cost"].max() > 100
+    assert rows["change"].between(0, 1_000).all()
+    assert rows["depth"].between(-1_050, -50).all()
+    assert rows["far"].between(5_000, 6_000).all()
+    file = tmp_path / "project.yaml"
+    file.write_text(schema.to_yaml())
+    done = dpsynth("sample", "--schema", file, "-n", 10, "-o", tmp_path / "rows.csv")
+    told = " ".join(done.stderr.split())
+    assert "column 'depth': its bounds are still to be discovered; numbers from -1050 to -50 stand in" in told
+
+
+def test_groups_are_made_of_rows(tmp_path: Path) -> None:
+    done = dpsynth("sample", tmp_path, "-o", tmp_path / "t.csv", "--balance", "plan", "--units", 5)
+    assert done.exit_code == 2
+    assert "--balance and --units exclude each other" in done.stderr
+
+
 def test_a_file_from_a_schema_says_so(tmp_path: Path) -> None:
     schema = tmp_path / "project.yaml"
     schema.write_text(Schema(columns=COLUMNS).to_yaml())

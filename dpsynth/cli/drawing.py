@@ -17,10 +17,11 @@ import typer
 from dpsynth import synthesis
 from dpsynth.augmenting import LABEL, Augmented, require_internal
 from dpsynth.augmenting import NOTE as PRIVATE
+from dpsynth.cli.clusters import Drawer, Master, drawn_there
 from dpsynth.cli.common import Answer, Screen
 from dpsynth.errors import UsageError
 from dpsynth.model import Drawable, FittedModel
-from dpsynth.model.from_schema import MISSING, NOTE, from_schema
+from dpsynth.model.from_schema import MISSING, NOTE, from_schema, stand_ins
 from dpsynth.model.groups import read_balance
 from dpsynth.schema import Schema
 from dpsynth.table import Table, stream_csv, write_rows, write_tables
@@ -67,20 +68,23 @@ def _option(*names: str, help: str, **more: Any) -> Any:
     return typer.Option(*names, help=help, show_default=False, **more)
 
 
+Rows = Annotated[
+    int | None,
+    _option(
+        "--rows",
+        "-n",
+        parser=many,
+        metavar="N",
+        help="How many, such as 5000 or 100M; default: as many as the model counted.",
+    ),
+]
+
+
 def sample(
     screen: Screen,
     out: Out,
     model: ModelFolder = None,
-    rows: Annotated[
-        int | None,
-        _option(
-            "--rows",
-            "-n",
-            parser=many,
-            metavar="N",
-            help="How many, such as 5000 or 100M; default: as many as the model counted.",
-        ),
-    ] = None,
+    rows: Rows = None,
     where: Annotated[
         str | None, _option("--where", help="Only such rows: \"income == '>50K' and 30 <= age < 40\".")
     ] = None,
@@ -111,6 +115,8 @@ def sample(
     ] = None,
     missing: MissingShare = MISSING,
     seed: Seed = None,
+    engine: Drawer = None,
+    master: Master = None,
 ) -> Answer:
     """Draw synthetic rows from a model, as many as you like. Costs nothing; the rows are not audited.
 
@@ -126,9 +132,12 @@ def sample(
         require_new_folder(out)
     asked = _Asked(rows, where, tuple(balance or ()), per_group, rows_each, units, complete, fill_missing)
     asked.check()
-    source = _source(model, schema, missing)
-    made = asked.batches(source, np.random.default_rng(seed))
-    drawn = _written(screen, made, out, source, rows)
+    source = _source(screen, model, schema, missing)
+    if engine is not None or master is not None:
+        drawn = drawn_there(screen, source, out, rows, seed, engine, master, asked.only_rows)
+    else:
+        made = asked.batches(source, np.random.default_rng(seed))
+        drawn = _written(screen, made, out, source, rows)
     return _answer(source, out, drawn, where)
 
 
@@ -195,6 +204,10 @@ class _Asked:
     complete: Path | None
     fill_missing: bool
 
+    @property
+    def only_rows(self) -> bool:
+        return self == _Asked(self.rows, None, (), None, None, None, None, False)
+
     def check(self) -> None:
         """UsageError for options that contradict each other."""
         grouped = (self.per_group is not None) + (self.rows_each is not None)
@@ -210,9 +223,15 @@ class _Asked:
         clash: Mapping[str, tuple[str, ...]] = {
             "--complete": tuple(others),
             "--per-group": ("-n", "--units", "--balance"),
+            "--balance": ("--units",),  # groups are made of rows
+        }
+        given = {
+            "--complete": self.complete is not None,
+            "--per-group": grouped,
+            "--balance": bool(self.balance),
         }
         for one, excluded in clash.items():
-            if self.complete is not None if one == "--complete" else grouped:
+            if given[one]:
                 for other in excluded:
                     if others[other]:
                         raise UsageError("U242", f"{one} and {other} exclude each other", "choose one")
@@ -226,11 +245,14 @@ class _Asked:
         return source.sample_batches(self.rows, rng, self.where, balance or None, self.rows_each, self.units)
 
 
-def _source(model: Path | None, schema: Path | None, missing: float) -> Drawable:
+def _source(screen: Screen, model: Path | None, schema: Path | None, missing: float) -> Drawable:
     if (model is None) == (schema is None):
         raise UsageError("U244", "rows come from a MODEL or from --schema", "give one of the two")
     if schema is not None:
-        return from_schema(Schema.load(schema), missing)
+        declared = Schema.load(schema)
+        for line in stand_ins(declared):
+            screen.say(line)
+        return from_schema(declared, missing)
     assert model is not None
     return synthesis.load(model)
 

@@ -35,6 +35,8 @@ MISSING = 0.1
 STAND_INS = 5
 """Values made up for a column whose values are still to be discovered."""
 
+SPAN = 1_000
+"""How far numbers reach whose bounds are still to be discovered: from zero, or from where they may come nearest to it."""
 
 MAX_CELLS = 10_000_000
 """Limit for the cells of the model of which combinations may be."""
@@ -78,6 +80,25 @@ def from_schema(schema: Schema, missing: float = MISSING) -> SchemaRows:
     return SchemaRows(concrete, generator, _sizes(concrete))
 
 
+def stand_ins(schema: Schema) -> list[str]:
+    """In words, column by column, what stands in for values and bounds that are still to be discovered."""
+    found = []
+    for name, column in schema.columns.items():
+        if isinstance(column, CategoryColumn) and column.discover is not None:
+            found.append(f"column '{name}': its values are still to be discovered; made-up ones stand in")
+        elif isinstance(column, IntegerColumn | NumberColumn) and column.discover is not None:
+            low, high = _span(column)
+            bounds = f"numbers from {low:g} to {high:g}"
+            found.append(f"column '{name}': its bounds are still to be discovered; {bounds} stand in")
+    return found
+
+
+def _span(column: IntegerColumn | NumberColumn) -> tuple[float, float]:
+    """Bounds for numbers without any: what is declared is only how far the search may go."""
+    low = min(max(column.min, 0), column.max)
+    return (low, min(column.max, low + SPAN)) if low < column.max else (max(column.min, low - SPAN), low)
+
+
 def _even(encoding: Encoding, missing: float) -> dict[Clique, Floats]:
     """Logarithms of weights, the same for each value's cell."""
     tables: dict[Clique, Floats] = {}
@@ -108,6 +129,7 @@ def _concrete(column: Column) -> Column:
             listed = (*values, column.other) if column.other is not None else tuple(values)
             return column.model_copy(update={"discover": None, "values": listed, "origin": "public"})
         case IntegerColumn() | NumberColumn() if column.discover is not None:
-            return column.model_copy(update={"discover": None, "origin": "public"})
+            low, high = _span(column)
+            return column.model_copy(update={"discover": None, "origin": "public", "min": low, "max": high})
         case _:
             return column
