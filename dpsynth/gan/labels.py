@@ -2,12 +2,17 @@
 
 Pairs say how each column goes with the target; rows of a mixture also show differences between its components that are
 noise. A multinomial logistic regression, learnt from the mixture's own rows, keeps the first and averages the second
-away. It costs nothing: no private row is seen. Each component is then split by the target's value: a cell's share is
-multiplied by the mean chance of that value among the component's rows in the cell, so that within a component every
-column goes with the target as the regression says, and keeps its own distribution.
+away. That costs nothing: no private row is seen (`target.py` may put the regression right by one noisy gradient, which
+does cost). Each component is then split by the target's value: a cell's share is multiplied by the mean chance of that
+value among the component's rows if they were in that cell, so that within a component every column goes with the
+target as the regression says, and keeps its own distribution.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,44 +29,108 @@ EVEN = 3e-4
 """The noise at which a component's own labels weigh as much as the regression's."""
 PULL = 1e-3
 """Weight of the squared coefficients, for each row and column of the regression."""
-PRIOR = 2.0
-"""Rows with the component's mean chance that each cell counts beside those that were drawn."""
 ITERATIONS = 40
+ROUNDS = 8
+"""Corrections of the constants, so that the values have the shares that were asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Logistic:
+    """``softmax(inputs @ coefficients + constant)``; `coefficients` (width, labels), zero in the target's own columns."""
+
+    coefficients: Singles
+    constant: Singles
+
+    def scores(self, inputs: Singles) -> Singles:
+        """Shape (rows, labels); the columns of the target do not count."""
+        found: Singles = inputs @ self.coefficients + self.constant
+        return found
+
+    def chances(self, inputs: Singles) -> Singles:
+        """Of each label, shape (rows, labels)."""
+        return softmax(self.scores(inputs))
+
+
+Mend = Callable[[Logistic, Singles], Logistic]
+"""(model, rows of the generator it was learnt from) -> a better model."""
 
 
 def relabelled(
-    layout: Layout, shares: Singles, target: int, noise: float, rng: np.random.Generator
+    layout: Layout,
+    shares: Singles,
+    target: int,
+    noise: float,
+    rng: np.random.Generator,
+    *,
+    mend: Mend | None = None,
+    wanted: Singles | None = None,
 ) -> tuple[Singles, Singles]:
     """(weights, shares): components split by the target's value, shapes (labels * rows,) and (labels * rows, width).
 
-    `noise`: standard deviation of what the critic learned of a pair's cell, as a share of all records. The more there is,
-    the less a component's own labels are believed beside the regression's (a mean of logarithms).
+    `noise`: standard deviation of what was learned of a pair's cell, as a share of all records. The more there is, the
+    less a component's own labels are believed beside the regression's (a mean of logarithms). `wanted`: the shares of the
+    target's values; those of the components when None.
     """
-    rows = len(shares)
-    draws = max(4, min(DRAWS, MOST_VALUES // (rows * layout.width)))
-    seen = drawn(layout, shares, draws, rng)
     own = layout.columns(target)
-    inputs = seen.copy()
-    inputs[:, own] = 0
-    known = np.repeat(shares[:, own], draws, axis=0).astype(np.float64)
-    belief = 1 / (1 + (noise / EVEN) ** 2)
-    said = regression(inputs, known, own)
-    logs = (1 - belief) * np.log(np.maximum(said, 1e-12)) + belief * np.log(np.maximum(known, 1e-12))
-    chances = np.exp(logs - logs.max(axis=1, keepdims=True))
-    chances /= chances.sum(axis=1, keepdims=True)
-    split, weights = [], []
-    cubes = seen.reshape(rows, draws, layout.width)
-    counts = cubes.sum(axis=1) + np.float32(PRIOR)
-    for label in range(own.stop - own.start):
-        chance = chances[:, label].reshape(rows, draws).astype(np.float32)
-        mass = chance.mean(axis=1)
-        given = (np.einsum("kd,kdw->kw", chance, cubes) + np.float32(PRIOR) * mass[:, None]) / counts
-        table = layout.softmax(np.log(np.maximum(shares * given, 1e-30)))
-        table[:, own] = np.arange(own.stop - own.start) == label
-        split.append(table)
-        weights.append(mass / rows)
-    whole = np.concatenate(weights)
-    return whole / whole.sum(), np.concatenate(split)
+    seen = drawn(layout, shares, max(4, min(DRAWS, MOST_VALUES // (len(shares) * layout.width))), rng)
+    draws = len(seen) // len(shares)
+    seen[:, own] = 0
+    model = regression(seen, np.repeat(shares[:, own], draws, axis=0), own)
+    if mend is not None:
+        model = mend(model, seen)
+    belief = np.float32(1 / (1 + (noise / EVEN) ** 2))
+    model = Logistic((1 - belief) * model.coefficients, (1 - belief) * model.constant)
+    known = belief * np.log(np.maximum(shares[:, own], np.float32(1e-12)))
+    scores = model.scores(seen) + np.repeat(known, draws, axis=0)
+    share = shares[:, own].mean(axis=0) if wanted is None else wanted
+    scores += constants(scores, share)
+    return split(layout, shares, target, model.coefficients, seen, scores)
+
+
+def split(
+    layout: Layout, shares: Singles, target: int, coefficients: Singles, seen: Singles, scores: Singles
+) -> tuple[Singles, Singles]:
+    """Components by the target's value. `seen`: as many rows of each component in turn, whose labels have `scores`.
+
+    How a cell goes with a label is no matter of how many of the rows are in it: each row is put into every cell of a
+    column in turn, its other columns left as they are.
+    """
+    rows, draws = len(shares), len(seen) // len(shares)
+    own = layout.columns(target)
+    labels = own.stop - own.start
+    mass = softmax(scores).reshape(rows, draws, labels).mean(axis=1)
+    tables = np.repeat(shares[None], labels, axis=0)
+    for attribute in range(len(layout.domain)):
+        columns = layout.columns(attribute)
+        if attribute == target:
+            tables[:, :, columns] = np.eye(labels, dtype=np.float32)[:, None, :]
+            continue
+        others = scores - seen[:, columns] @ coefficients[columns]
+        for column in range(columns.start, columns.stop):
+            moved = softmax(others + coefficients[column])
+            tables[:, :, column] *= moved.reshape(rows, draws, labels).mean(axis=1).T
+        sums = tables[:, :, columns].sum(axis=2, keepdims=True)
+        tables[:, :, columns] /= np.maximum(sums, np.float32(1e-30))
+        empty = np.broadcast_to(sums <= 0, tables[:, :, columns].shape)
+        tables[:, :, columns][empty] = np.broadcast_to(shares[:, columns], empty.shape)[empty]
+    weights = mass.T.reshape(-1) / rows
+    return weights / weights.sum(), tables.reshape(labels * rows, layout.width)
+
+
+def constants(scores: Singles, wanted: Singles) -> Singles:
+    """What to add to the scores, shape (labels,), so that the mean chances are those wanted."""
+    found = np.zeros(scores.shape[1], dtype=np.float32)
+    for _ in range(ROUNDS):
+        mean = softmax(scores + found).mean(axis=0)
+        found += np.log(np.maximum(wanted, 1e-12) / np.maximum(mean, 1e-12)).astype(np.float32)
+    return found
+
+
+def softmax(scores: NDArray[Any]) -> NDArray[Any]:
+    """Over the last axis."""
+    found = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    found /= found.sum(axis=-1, keepdims=True)
+    return found
 
 
 def drawn(layout: Layout, shares: Singles, draws: int, rng: np.random.Generator) -> Singles:
@@ -76,30 +145,28 @@ def drawn(layout: Layout, shares: Singles, draws: int, rng: np.random.Generator)
     return found
 
 
-def regression(inputs: Singles, wanted: Floats, own: slice) -> Floats:
-    """Multinomial logistic regression of label shares `wanted` (rows, labels) on `inputs`: its fitted shares.
+def regression(inputs: Singles, wanted: Singles, own: slice) -> Logistic:
+    """Multinomial logistic regression of label shares `wanted` (rows, labels) on `inputs`, by L-BFGS.
 
-    The columns `own` of the inputs are zero: there the coefficients stand for constants.
+    The columns `own` of the inputs are zero, and so are their coefficients.
     """
     from scipy import optimize  # slow to load
 
     rows, width = inputs.shape
     labels = wanted.shape[1]
-    constant = np.log(np.maximum(wanted.mean(axis=0), 1e-12))
-
-    def fitted(flat: Floats) -> Floats:
-        scores = inputs @ flat.reshape(width, labels).astype(np.float32) + constant
-        raised: Floats = np.exp(scores - scores.max(axis=1, keepdims=True))
-        shares: Floats = raised / raised.sum(axis=1, keepdims=True)
-        return shares
+    constant = np.log(np.maximum(wanted.mean(axis=0, dtype=np.float64), 1e-12)).astype(np.float32)
 
     def loss(flat: Floats) -> tuple[float, Floats]:
-        chances = fitted(flat)
-        value = -float((wanted * np.log(np.maximum(chances, 1e-300))).sum()) / rows
-        slope = inputs.T @ (chances - wanted).astype(np.float32) / rows
+        model = Logistic(flat.reshape(width, labels).astype(np.float32), constant)
+        chances = model.chances(inputs)
+        logs = np.log(np.maximum(chances, np.float32(1e-30)))
+        value = -float((wanted * logs).sum(dtype=np.float64)) / rows
+        slope = inputs.T @ (chances - wanted) / np.float32(rows)
         pull = PULL / width
         return value + pull * float(flat @ flat) / 2, slope.ravel().astype(np.float64) + pull * flat
 
     start = np.zeros(width * labels)
-    found = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS})
-    return fitted(found.x)
+    found = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS}).x
+    coefficients = found.reshape(width, labels).astype(np.float32)
+    coefficients[own] = 0
+    return Logistic(coefficients, constant)

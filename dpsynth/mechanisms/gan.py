@@ -4,7 +4,7 @@ Noisy one-way marginals first: they say which cells are too light to be told apa
 the critic takes noisy gradient steps over secret Poisson batches of units, all of them one charge of constant rate,
 noise and number; after each, the generator takes several steps up the critic's score, which cost nothing. Without
 data in between it goes on until it stands still. A declared target is crossed with every pair, and in the end its
-values are drawn again by a logistic model of the generator.
+values are drawn again by a logistic model of the generator, which one more noisy gradient puts right (`Gan.label`).
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 from dpsynth.budget import Cost
 from dpsynth.domain import Clique
 from dpsynth.gan.critic import Critic, weights
-from dpsynth.gan.labels import relabelled
 from dpsynth.gan.layout import Layout
 from dpsynth.gan.table import RATE, LogitTable
 from dpsynth.measurement import Merges
-from dpsynth.mechanisms import oneway
+from dpsynth.mechanisms import labelling, oneway
 from dpsynth.mechanisms.base import Fit, Found, Mixed, Task
 from dpsynth.mechanisms.coarse import merges_for
 from dpsynth.pgm import MergedMixture, MixtureModel, Model
@@ -42,8 +41,6 @@ ONEWAY_SHARE = 0.1
 """Of the whole cost, for the one-way marginals; the critic has the rest."""
 STANDS_OUT = 6.0
 """A cell stays single from this many standard deviations of a pair's noise on."""
-MOST_LABELS = 8
-"""A target with more values is not crossed with pairs, and not drawn again."""
 ROWS_PER_CELL = 4
 """Components of the generator, at most, for each cell of all columns together."""
 SLOWING = 4.0
@@ -57,7 +54,8 @@ SEED = 0
 @dataclass(frozen=True)
 class Gan:
     """`steps` noisy gradients over batches of `rate` of all units; `moves` of the generator after each, and `tail` more
-    in the end. `rows`: components of the generator, fewer where all columns together have few cells."""
+    in the end. `rows`: components of the generator, fewer where all columns together have few cells. `label`: the part of
+    what the one-ways leave that the model of the target gets; with 0 it is learnt from the generator alone."""
 
     name: ClassVar[str] = "gan"
     steps: int = 64
@@ -65,13 +63,16 @@ class Gan:
     moves: int = 8
     tail: int = 200
     rows: int = 1000
+    label: float = 0.0
 
     def plan(self, task: Task, cost: Cost) -> tuple[Charge, ...]:
         """One-ways, and all steps of the critic; a single attribute has the one-way only."""
-        ones, rest = _split(task, cost)
-        charges = [oneway.charge(task.domain, ones, task.rows_per_unit)]
-        if rest is not None:
-            charges.append(Charge(CRITIC, self._training(task, rest).event))
+        split = self._split(task, cost)
+        charges = [oneway.charge(task.domain, split.ones, task.rows_per_unit)]
+        if split.critic is not None:
+            charges.append(Charge(CRITIC, self._training(task, split.critic).event))
+        if split.label is not None:
+            charges.append(labelling.charge(task, split.label))
         return tuple(charges)
 
     def cells(self, task: Task) -> int:
@@ -79,7 +80,7 @@ class Gan:
         return sum(task.domain.sizes) + _most_cells(task, _finest(task))
 
     def noise(self, task: Task, cost: Cost) -> dict[Clique, float]:
-        return oneway.noise(task.domain, _split(task, cost)[0], task.rows_per_unit)
+        return oneway.noise(task.domain, self._split(task, cost).ones, task.rows_per_unit)
 
     def chosen_noise(self, task: Task, cost: Cost) -> float | None:
         """None: there are no other marginals."""
@@ -88,20 +89,28 @@ class Gan:
     def measure(
         self, curator: Curator, task: Task, cost: Cost, fit: Fit, progress: Progress = silent
     ) -> Found | Mixed:
-        ones, rest = _split(task, cost)
-        found = tuple(oneway.measure(curator, ones))
+        split = self._split(task, cost)
+        found = tuple(oneway.measure(curator, split.ones))
         independent = fit(task.domain, found)
-        if rest is None:
+        if split.critic is None:
             return Found(found, independent)
-        light = self._light(task, rest, independent.total)
-        merges = merges_for(task, [m for m in found if m.clique != (_crossed(task),)], light)
+        light = self._light(task, split.critic, independent.total)
+        merges = merges_for(task, [m for m in found if m.clique != (labelling.drawn_again(task),)], light)
         door = curator.coarsened(merges) if merges else curator
         with one_thread():
-            inside = self._trained(door, task, rest, independent, merges, progress)
+            inside = self._trained(door, task, split, independent, merges, progress)
         if not merges:
             return Mixed(found, inside)
         shares = within_shares(task.domain, found, merges)
         return Mixed(found, MergedMixture(task.domain, inside, merges, shares))
+
+    def _split(self, task: Task, cost: Cost) -> _Split:
+        if len(task.domain) == 1:
+            return _Split(cost, None, None)
+        ones, rest = cost.share(ONEWAY_SHARE), cost.share(1 - ONEWAY_SHARE)
+        if not self.label or labelling.drawn_again(task) is None:
+            return _Split(ones, rest, None)
+        return _Split(ones, rest.share(1 - self.label), rest.share(self.label))
 
     def _training(self, task: Task, cost: Cost) -> SgdPlan:
         """A record's gradient has norm 1: that of a unit is at most the number of its records."""
@@ -113,12 +122,12 @@ class Gan:
         return max(STANDS_OUT * _pair_noise(task, cost), total / _finest(task))
 
     def _trained(
-        self, door: Curator, task: Task, cost: Cost, independent: Model, merges: Merges, progress: Progress
+        self, door: Curator, task: Task, split: _Split, independent: Model, merges: Merges, progress: Progress
     ) -> MixtureModel:
         """The critic's and the generator's steps; `independent` begins on the cells before `merges`."""
+        assert split.critic is not None
         layout = Layout(door.domain)
-        crossed = _crossed(task)
-        target = None if crossed is None else door.domain.index(crossed)
+        target = labelling.drawn_again(task)
         rng = np.random.default_rng(SEED)
         ones = {
             a: merge_counts(independent.marginal((a,)), (a,), merges) / independent.total
@@ -126,9 +135,10 @@ class Gan:
         }
         rows = min(self.rows, ROWS_PER_CELL * layout.width)
         generator = LogitTable(layout, layout.joined(ones), rows, rng)
-        critic = Critic(layout, target, self.rate * independent.total)
+        crossed = None if target is None else door.domain.index(target)
+        critic = Critic(layout, crossed, self.rate * independent.total)
         whole, done = self.steps * self.moves + self.tail, 0
-        plan = self._training(task, cost)
+        plan = self._training(task, split.critic)
         for noisy in door.noisy_gradients(plan, critic.gradient, CRITIC):
             progress("training", done / whole)
             critic.learn(noisy)
@@ -138,10 +148,12 @@ class Gan:
             done = self._improved(generator, critic, done, self.moves)
         shares = generator.shares
         mix = np.full(len(shares), 1 / len(shares), dtype=np.float32)
-        if target is not None:
-            noise = _pair_noise(task, cost) / independent.total
-            mix, shares = relabelled(layout, shares, target, noise, rng)
-        return MixtureModel(door.domain, independent.total, mix, layout.apart(shares))
+        found = MixtureModel(door.domain, independent.total, mix, layout.apart(shares))
+        if target is None:
+            return found
+        noise = _pair_noise(task, split.critic) / independent.total
+        paid = None if split.label is None else (door, split.label)
+        return labelling.relabel(found, target, noise, rng, wanted=ones[target], paid=paid)
 
     def _improved(self, generator: LogitTable, critic: Critic, done: int, moves: int) -> int:
         """Steps of the generator, slower towards the end; how many were done."""
@@ -151,25 +163,19 @@ class Gan:
         return done + moves
 
 
-def _split(task: Task, cost: Cost) -> tuple[Cost, Cost | None]:
-    """(for the one-ways, for the critic)."""
-    if len(task.domain) == 1:
-        return cost, None
-    return cost.share(ONEWAY_SHARE), cost.share(1 - ONEWAY_SHARE)
+@dataclass(frozen=True)
+class _Split:
+    """Costs: for the one-ways, for the critic (None with one attribute), for the target's model (None: nothing)."""
 
-
-def _crossed(task: Task) -> str | None:
-    """The target, if there are pairs to cross it with and it has few values. Public."""
-    target = task.workload.target
-    if target is None or len(task.domain) < 3 or not 2 <= task.domain[target] <= MOST_LABELS:
-        return None
-    return target
+    ones: Cost
+    critic: Cost | None
+    label: Cost | None
 
 
 def _weights(task: Task) -> NDArray[np.float64]:
     """Of the critic's cliques."""
     attributes = len(task.domain)
-    crossed = 0 if _crossed(task) is None else math.comb(attributes - 1, 2)
+    crossed = 0 if labelling.drawn_again(task) is None else math.comb(attributes - 1, 2)
     return weights(math.comb(attributes, 2), crossed)
 
 
@@ -185,7 +191,7 @@ def _finest(task: Task) -> int:
 
 def _most_cells(task: Task, finest: int) -> int:
     """Cells of all cliques when each column has `finest` heavy cells at most, a merged one between any two."""
-    target = _crossed(task)
+    target = labelling.drawn_again(task)
     sizes = [
         min(size, 2 * finest + 2)
         for a, size in zip(task.domain.attributes, task.domain.sizes, strict=True)

@@ -1,12 +1,14 @@
-"""`network`: all pairs measured once, then triples where the model is wrong, explained by a trained mixture of products.
+"""`network`: pairs, then triples where the model is wrong, explained by a trained mixture of products.
 
 (GEM: Liu, Vietri and Wu 2021; MargNet: Chen, Gong and Wang 2025.) One-way marginals first, by which light cells are merged.
-Then all pairs that somebody asked for, with noise; a mixture is trained to explain them. The noisy L1 errors of triples
-against it say which are worth measuring; the training goes on with those. No junction tree limits what may be measured
-together: the choice for tables in which everything hangs together.
+The noisy L1 errors of independent columns say which pairs are worth measuring; a mixture is trained to explain those. The
+noisy errors of triples against it say which of them are; the training goes on. No junction tree limits what may be
+measured together: the choice for tables in which everything hangs together. A target of few values is drawn again in the
+end, by a model of its own.
 
-*What it costs.* One-ways and errors are noise scales fixed by the plan. How the pairs share their budget follows from merged
-sizes, and which triples are measured from the errors: each of the two is a Gaussian grant, as in `tree`.
+*What it costs.* One-ways, errors and the gradient of the target's model are noise scales fixed by the plan. Which pairs
+and triples are measured, and how they share their budget, follows from the errors: each of the two is a Gaussian grant,
+as in `tree`.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from dpsynth.budget import Cost
 from dpsynth.domain import Clique, Domain
 from dpsynth.gan.training import Schedule, Training, multiplications, require_torch
 from dpsynth.measurement import Measurement
-from dpsynth.mechanisms import coarse, oneway
+from dpsynth.mechanisms import coarse, labelling, oneway
 from dpsynth.mechanisms.adaptive import candidates
 from dpsynth.mechanisms.base import Fit, Mixed, Task
 from dpsynth.pgm import MergedMixture, MixtureModel
@@ -37,16 +39,20 @@ from dpsynth.privacy.grants import fitting_costs
 from dpsynth.privacy.merging import Merges, merged_domain
 from dpsynth.progress import Progress, silent
 
-PAIRS, ERRORS, TRIPLES = "network: all pairs", "network: errors of triples", "network: chosen triples"
+LOOKED, PAIRS = "network: errors of pairs", "network: chosen pairs"
+ERRORS, TRIPLES = "network: errors of triples", "network: chosen triples"
 
-PAIRS_SHARE, TOLD_SHARE = 0.6, 0.35
-"""Of what the one-way marginals leave, for the pairs, where there are triples to choose from: without a target, with one."""
+LABEL_SHARE = 0.3
+"""Of what the one-way marginals leave, for the model of the target, where it is drawn again."""
+
+PAIRS_SHARE, TOLD_SHARE = 0.6, 0.55
+"""Of the rest, for the pairs, where there are triples to choose from: without a target, with one."""
 
 ERRORS_SHARE = 0.04
-"""Of what the one-way marginals leave, for the errors of triples."""
+"""Of the rest, for the errors of pairs, and as much for those of triples."""
 
 NOISE_HEEDED = 0.4
-"""How much of the expected noise counts against measuring a triple: the mixture averages the rest away."""
+"""How much of the expected noise counts against measuring a marginal: the mixture averages the rest away."""
 
 LIGHT = 5.0
 """Cells below so many standard deviations of a typical pair's noise are merged."""
@@ -56,7 +62,14 @@ MOST_TRIPLES = 45
 
 COMPONENTS = 800
 
-RATE = 0.1
+SEED = 0
+"""Of what is no privacy noise, when the target is drawn again."""
+
+RATES = (0.1, 0.05)
+"""Of Adam, with pairs alone and with triples too."""
+
+PARTS = ((0.0, 0.4), (0.4, 1.0))
+"""Of the whole progress."""
 
 PULL, TOLD_PULL, MOST_PULL = 1.2, 2.0, 0.03
 """The pull towards independence, for each part of the records that the noise of a typical pair's cell is: without a
@@ -78,12 +91,12 @@ class Network:
         """One-ways; a grant for the pairs; the errors of triples and a grant for the chosen ones, if there are any."""
         split, k = _split(task, cost), task.rows_per_unit
         charges = [oneway.charge(task.domain, split.ones, k)]
-        if split.pairs is not None:
-            charges.append(Charge(PAIRS, rounds.grant_event(split.pairs)))
-        if split.triples is not None and split.errors is not None:
-            equally = [1.0] * len(_triples(task))
-            charges.append(Charge(ERRORS, sensitivity.measure_event(split.errors, k, equally)))
-            charges.append(Charge(TRIPLES, rounds.grant_event(split.triples)))
+        for stage in split.stages:
+            equally = [1.0] * len(stage.candidates)
+            charges.append(Charge(stage.looked, sensitivity.measure_event(stage.errors, k, equally)))
+            charges.append(Charge(stage.purpose, rounds.grant_event(stage.measured)))
+        if split.label is not None:
+            charges.append(labelling.charge(task, split.label))
         return tuple(charges)
 
     def cells(self, task: Task) -> int:
@@ -108,22 +121,22 @@ class Network:
     ) -> Mixed:
         # what is asked was fixed by the sizes that were planned, whatever was discovered since
         planned = replace(task, domain=curator.planned)
-        split, triples = _split(planned, cost), _triples(planned)
+        split = _split(planned, cost)
         found = oneway.measure(curator, split.ones)
-        rest = split.pairs or split.ones
-        merges = coarse.merges_for(task, found, LIGHT * _typical_noise(task, rest))
-        noise = _typical_noise(task, rest) / _records(found)
+        typical = _typical_noise(planned, split)
+        merges = coarse.merges_for(task, found, LIGHT * typical)
+        noise = typical / _records(found)
         state = _State(task, found, merges, min(MOST_PULL, (TOLD_PULL if _told(task) else PULL) * noise))
-        if split.pairs is not None:
-            door = curator.coarsened(merges)
-            shares = {pair: door.domain.size(pair) ** (2 / 3) for pair in _pairs(task)}
-            state.add(_measured(door.within(PAIRS), shares, PAIRS))
-        state.train(STEPS[0], RATE, _part(progress, 0.0, 0.4))
-        if split.triples is not None and split.errors is not None:
-            errors = door.errors(state.model.marginals(triples), split.errors, ERRORS)
-            chosen = _chosen(door.domain, task, errors, split.triples)
-            state.add(_measured(door.within(TRIPLES), chosen, TRIPLES))
-            state.train(STEPS[1], RATE / 2, _part(progress, 0.4, 1.0))
+        door = curator.coarsened(merges)
+        for number, stage in enumerate(split.stages):
+            errors = door.errors(state.marginals(stage.candidates), stage.errors, stage.looked)
+            chosen = _chosen(door.domain, task, errors, stage)
+            state.add(_measured(door.within(stage.purpose), chosen, stage.purpose))
+            state.train(number, _part(progress, *PARTS[number]))
+        if not split.stages:
+            state.train(0, progress)
+        if split.label is not None:
+            state.relabel(door, split.label, noise)
         return state.released()
 
 
@@ -135,27 +148,51 @@ class _State:
         self._found = list(ones)
         self._domain = merged_domain(task.domain, merges)
         targets = combine(self._domain, ones, merges)
-        shares: dict[str, NDArray[np.float64]] = {}
+        self._ones: dict[str, NDArray[np.float64]] = {}
         for target in targets:
             counts = np.maximum(target.values, 0.3 * np.sqrt(target.variance))
-            shares[target.clique[0]] = counts / counts.sum()
-        self._training = Training(
-            self._domain, shares, estimate_total(targets), COMPONENTS, task.workload.target
-        )
+            self._ones[target.clique[0]] = counts / counts.sum()
+        self._total = estimate_total(targets)
+        self._training: Training | None = None
+        self._relabelled: MixtureModel | None = None
 
     @property
     def model(self) -> MixtureModel:
+        """The mixture; before the first training independent columns, one component."""
+        if self._relabelled is not None:
+            return self._relabelled
+        if self._training is None:
+            tables = {a: shares[None] for a, shares in self._ones.items()}
+            return MixtureModel(self._domain, self._total, np.ones(1), tables)
         return self._training.model()
+
+    def marginals(self, cliques: Sequence[Clique]) -> Mapping[Clique, NDArray[np.float64]]:
+        return self.model.marginals(cliques)
 
     def add(self, found: Sequence[Measurement]) -> None:
         self._found += found
 
-    def train(self, steps: int, rate: float, progress: Progress) -> None:
+    def train(self, number: int, progress: Progress) -> None:
+        """Explain all that was measured so far; `number`: how often there was a training before."""
         targets = combine(self._domain, self._found, self._merges)
-        self._training.total = estimate_total(targets)
+        self._total = estimate_total(targets)
+        if self._training is None:
+            self._training = Training(
+                self._domain, self._ones, self._total, COMPONENTS, self._task.workload.target
+            )
+        self._training.total = self._total
         work = multiplications(self._domain, [t.clique for t in targets], COMPONENTS)
+        steps = STEPS[number]
         affordable = max(1, int(WORK * steps / sum(STEPS) / work))
-        self._training.train(targets, Schedule(min(steps, affordable), rate, self._pull), progress)
+        schedule = Schedule(min(steps, affordable), RATES[number], self._pull)
+        self._training.train(targets, schedule, progress)
+
+    def relabel(self, door: Curator, cost: Cost, noise: float) -> None:
+        """The target drawn again by its own model, for this cost."""
+        target = self._task.workload.target
+        assert target is not None
+        rng, wanted = np.random.default_rng(SEED), self._ones[target]
+        self._relabelled = labelling.relabel(self.model, target, noise, rng, wanted=wanted, paid=(door, cost))
 
     def released(self) -> Mixed:
         domain, inside = self._task.domain, self.model
@@ -166,24 +203,42 @@ class _State:
 
 
 @dataclass(frozen=True)
+class _Stage:
+    """Which marginals may be measured; costs of their errors and of those that are chosen; purposes; how many, at most."""
+
+    candidates: Sequence[Clique]
+    errors: Cost
+    measured: Cost
+    looked: str
+    purpose: str
+    most: int
+
+
+@dataclass(frozen=True)
 class _Split:
-    """Costs of the parts; None where there is nothing to ask."""
+    """Costs of the parts: `stages` as far as there is something to ask, `label` where the target is drawn again."""
 
     ones: Cost
-    pairs: Cost | None
-    errors: Cost | None
-    triples: Cost | None
+    stages: tuple[_Stage, ...]
+    label: Cost | None
 
 
 def _split(task: Task, cost: Cost) -> _Split:
-    if not _pairs(task):
-        return _Split(cost, None, None, None)
+    pairs, triples = _pairs(task), _triples(task)
+    if not pairs:
+        return _Split(cost, (), None)
     share = oneway.share(cost, task.rows_per_unit)
     ones, rest = cost.share(share), cost.share(1 - share)
-    if not _triples(task):
-        return _Split(ones, rest, None, None)
-    pairs = TOLD_SHARE if _told(task) else PAIRS_SHARE
-    return _Split(ones, rest.share(pairs), rest.share(ERRORS_SHARE), rest.share(1 - pairs - ERRORS_SHARE))
+    label = None
+    if labelling.drawn_again(task) is not None:
+        label, rest = rest.share(LABEL_SHARE), rest.share(1 - LABEL_SHARE)
+    part = 1.0 if not triples else TOLD_SHARE if _told(task) else PAIRS_SHARE
+    errors = rest.share(ERRORS_SHARE)
+    stages = [_Stage(pairs, errors, rest.share(part - ERRORS_SHARE), LOOKED, PAIRS, len(pairs))]
+    if triples:
+        left = rest.share(1 - part - ERRORS_SHARE)
+        stages.append(_Stage(triples, errors, left, ERRORS, TRIPLES, MOST_TRIPLES))
+    return _Split(ones, tuple(stages), label)
 
 
 def _told(task: Task) -> bool:
@@ -208,8 +263,9 @@ def _records(ones: Sequence[Measurement]) -> float:
     return max(1.0, float(weights @ [m.total for m in ones] / weights.sum()))
 
 
-def _typical_noise(task: Task, pairs: Cost) -> float:
-    """The noise scale, in rows, of a pair's cell."""
+def _typical_noise(task: Task, split: _Split) -> float:
+    """The noise scale, in rows, of a pair's cell, if all pairs are measured."""
+    pairs = split.stages[0].measured if split.stages else split.ones
     return task.rows_per_unit * math.sqrt(max(1, len(_pairs(task))) / (2 * pairs.rho))
 
 
@@ -217,26 +273,26 @@ def pair_error(task: Task, cost: Cost, rows: int) -> float | None:
     """The part that noise has in the error of a pair, mean over pairs: the expected total variation of what is measured,
     light cells merged, in a table of `rows` rows. None where no pair is measured."""
     split = _split(task, cost)
-    if split.pairs is None:
+    if not split.stages:
         return None
-    sigma = _typical_noise(task, split.pairs)
+    sigma = _typical_noise(task, split)
     heavy = max(2.0, rows / (LIGHT * sigma))
     cells = [math.prod(min(task.domain[a], heavy) for a in pair) for pair in _pairs(task)]
     errors = [min(1.0, n * sigma * math.sqrt(2 / math.pi) / (2 * rows)) for n in cells]
     return math.fsum(errors) / len(errors)
 
 
-def _chosen(domain: Domain, task: Task, errors: Mapping[Clique, float], cost: Cost) -> dict[Clique, float]:
-    """The triples whose errors outweigh their noise, one at least, and each one's share in rho (as in `tree`)."""
-    triples = list(errors)
-    weights = np.array([task.workload.weight(c) for c in triples])
-    cells = np.array([domain.size(c) for c in triples], dtype=np.float64)
-    gains = weights * np.array([errors[c] for c in triples])
+def _chosen(domain: Domain, task: Task, errors: Mapping[Clique, float], stage: _Stage) -> dict[Clique, float]:
+    """Those whose errors outweigh their noise, one at least, and each one's share in rho (as in `tree`)."""
+    cliques = list(errors)
+    weights = np.array([task.workload.weight(c) for c in cliques])
+    cells = np.array([domain.size(c) for c in cliques], dtype=np.float64)
+    gains = weights * np.array([errors[c] for c in cliques])
     prices = (math.sqrt(2 / math.pi) * weights * cells) ** (2 / 3)
-    order = np.argsort(-gains / prices, kind="stable")[:MOST_TRIPLES]
-    noise = NOISE_HEEDED * task.rows_per_unit / math.sqrt(2 * cost.rho)
+    order = np.argsort(-gains / prices, kind="stable")[: stage.most]
+    noise = NOISE_HEEDED * task.rows_per_unit / math.sqrt(2 * stage.measured.rho)
     values = np.cumsum(gains[order]) - noise * np.cumsum(prices[order]) ** 1.5
-    return {triples[i]: float(prices[i]) for i in order[: int(np.argmax(values)) + 1]}
+    return {cliques[i]: float(prices[i]) for i in order[: int(np.argmax(values)) + 1]}
 
 
 def _measured(door: Curator, shares: Mapping[Clique, float], purpose: str) -> list[Measurement]:

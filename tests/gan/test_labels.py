@@ -30,8 +30,9 @@ def test_the_regression_finds_the_coefficients_it_was_made_with() -> None:
     inputs[:, 3] = rng.random(4_000) < 0.5
     scores = inputs @ np.array([2.0, 0, -1, 1.5, 0, 0])
     chance = 1 / (1 + np.exp(-scores))
-    found = regression(inputs, np.stack([1 - chance, chance], axis=1), slice(4, 6))
-    assert np.abs(found[:, 1] - chance).max() < 0.01
+    wanted = np.stack([1 - chance, chance], axis=1).astype(np.float32)
+    found = regression(inputs, wanted, slice(4, 6))
+    assert np.abs(found.chances(inputs)[:, 1] - chance).max() < 0.01
 
 
 def test_split_components_are_distributions_with_one_label_each() -> None:

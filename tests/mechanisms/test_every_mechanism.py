@@ -58,6 +58,8 @@ def rho(event: Event) -> float:
                 total += count * epsilon**2 / 8
             case GdpGrant(mu):
                 total += mu**2 / 2
+            case DpSgd(1.0, sigma, steps):
+                total += steps / (2 * sigma**2)
             case DpSgd(rate, sigma, steps):
                 total += rate**2 * steps * math.expm1(1 / sigma**2) / 2
     return total

@@ -22,7 +22,7 @@ from dpsynth.entropy import Stream
 from dpsynth.gan.critic import Critic
 from dpsynth.gan.layout import Layout
 from dpsynth.measurement import Measurement
-from dpsynth.mechanisms import Found, Mixed, Task
+from dpsynth.mechanisms import Found, Mixed, Task, labelling
 from dpsynth.mechanisms import gan as gan_module
 from dpsynth.mechanisms.coarse import merges_for
 from dpsynth.mechanisms.gan import CRITIC, FINEST, Gan, _most_cells
@@ -154,7 +154,7 @@ def test_the_limit_on_cells_makes_the_critic_coarser() -> None:
 )
 def test_only_targets_of_few_values_are_crossed(size: int, columns: int, crossed: bool) -> None:
     domain = Domain.from_sizes({"y": size, "a": 3, "b": 3}).project(("y", "a", "b")[:columns])
-    assert (gan_module._crossed(Task(domain, workload=Workload("y"))) == "y") is crossed
+    assert (labelling.drawn_again(Task(domain, workload=Workload("y"))) == "y") is crossed
 
 
 def test_the_smallest_promise_has_a_plan() -> None:

@@ -16,7 +16,7 @@ from dpsynth.domain import Domain
 from dpsynth.errors import UsageError
 from dpsynth.gan import training
 from dpsynth.gan.training import Schedule, Training
-from dpsynth.mechanisms import METHODS, Mixed, Task, network
+from dpsynth.mechanisms import METHODS, Mixed, Task, labelling, network
 from dpsynth.pgm import MergedMixture, MixtureModel
 from dpsynth.pgm.problem import Target
 from dpsynth.progress import silent
@@ -100,7 +100,7 @@ def test_a_triple_is_chosen_where_pairs_are_not_enough(
     assert isinstance(found, Mixed)
     assert ("a", "b", "d") in {m.clique for m in found.measurements}
     assert [c.purpose for c in run.made] == [
-        "one-way marginals", network.PAIRS, network.ERRORS, network.TRIPLES,
+        "one-way marginals", network.LOOKED, network.PAIRS, network.ERRORS, network.TRIPLES, labelling.RESIDUALS,
     ]  # fmt: skip
     assert error(found.generator, records, ("a", "b", "d")) < 0.05  # type: ignore[arg-type]
 
