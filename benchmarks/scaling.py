@@ -1,12 +1,14 @@
 """Cost of a fit against rows and columns: CPU time of taking in and counting, of all else, and peak memory.
 
-    python benchmarks/scaling.py                                  # a made-up table shaped like Adult, about 10 minutes
+    python benchmarks/scaling.py                                  # a made-up table shaped like Adult, half an hour
     python benchmarks/scaling.py --table adult_coded.csv.gz --domain adult_coded-domain.json
     python benchmarks/scaling.py --methods mst --rows 48842 500000 --columns 14 28
+    python benchmarks/scaling.py --results scaling.jsonl          # goes on where it was interrupted
 
 `--table` holds whole numbers from 0, `--domain` the cells of each column as JSON. More rows are the table's own, drawn with
 replacement; more columns are copies of all columns whose rows are shuffled among those that agree in one of them, so that
-copies hang together. Each fit has a process of its own, at epsilon 1 and delta 1e-9. Writes scaling.svg beside this file.
+copies hang together. Each fit has a process of its own, at epsilon 1 and delta 1e-9; compiled code was loaded before.
+Writes scaling.svg beside this file.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from dpsynth import Ledger, Schema, synthesis
+from dpsynth import Ledger, Schema, discovering
+from dpsynth import counting as counting_module
 from dpsynth.budget import Budget
 from dpsynth.encoding import Encoding
 from dpsynth.engines.memory import MemoryEngine
@@ -36,6 +39,8 @@ from dpsynth.table import Table
 
 EPSILON, DELTA = 1.0, 1e-9
 ROWS, COLUMNS, METHODS = (48_842, 500_000, 5_000_000), (14, 28, 56, 100), ("mst", "tree")
+SAMPLED = 2 << 20
+"""Rows drawn to measure sampling."""
 COLOURS = {"mst": "#1f5fa8", "tree": "#b5491c"}
 
 
@@ -83,23 +88,30 @@ def one(options: argparse.Namespace) -> dict[str, Any]:
     rows, columns = options.rows[0], options.columns[0]
     table = enlarged(*original(options), rows, columns)
     before = peak_mb()
-    counting = 0.0
+    counting, inside = 0.0, False
 
     def timed(call: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*given: Any, **named: Any) -> Any:
-            nonlocal counting
-            start = time.process_time()
+            nonlocal counting, inside
+            if inside:
+                return call(*given, **named)
+            start, inside = time.process_time(), True
             found = call(*given, **named)
-            counting += time.process_time() - start
+            counting, inside = counting + time.process_time() - start, False
             return found
 
         return counted
 
-    for home, name in ((MemoryEngine, "marginals"), (MemoryEngine, "merged"), (Encoding, "encode")):
+    for home, name in (
+        (MemoryEngine, "marginals"),
+        (MemoryEngine, "merged"),
+        (Encoding, "encode"),
+        (discovering, "bounded"),
+    ):
         setattr(home, name, timed(getattr(home, name)))
-    synthesis.take_in = timed(synthesis.take_in)
     preview = plan(table.schema, method=options.methods[0], epsilon=EPSILON, delta=DELTA)
     small = table.take(slice(0, 100))
+    counting_module.UNCOMPILED = -1
     for data in (small, table):  # the first loads compiled code
         counting = 0.0
         ledger = Ledger.in_memory(Budget(EPSILON, DELTA), preview.unit)
@@ -107,10 +119,9 @@ def one(options: argparse.Namespace) -> dict[str, Any]:
             start = time.process_time()
             model, _ = fit_reserved(data, preview, run, holdout=0.0)
             whole = time.process_time() - start
-        if data is small and columns > 30:
-            continue
     start = time.process_time()
-    model.sample_records(1_000_000, np.random.default_rng(3))
+    for _ in model.generator.sample_batches(SAMPLED, np.random.default_rng(3)):
+        pass
     return {
         "method": options.methods[0],
         "rows": rows,
@@ -119,7 +130,7 @@ def one(options: argparse.Namespace) -> dict[str, Any]:
         "after_counting_cpu_s": whole - counting,
         "peak_mb": peak_mb(),
         "table_mb": before,
-        "sampling_rows_per_cpu_s": 1e6 / (time.process_time() - start),
+        "sampling_rows_per_cpu_s": SAMPLED / (time.process_time() - start),
     }
 
 
@@ -128,12 +139,26 @@ def peak_mb() -> float:
 
 
 def measured(options: argparse.Namespace, method: str, rows: int, columns: int) -> dict[str, Any]:
+    """The stored figures of this fit, or new ones, which are stored."""
+    for found in stored(options):
+        if (found["method"], found["rows"], found["columns"]) == (method, rows, columns):
+            return found
     command = [sys.executable, __file__, "--one", "--methods", method, "--rows", rows, "--columns", columns]
     if options.table is not None:
         command += ["--table", options.table, "--domain", options.domain]
     done = subprocess.run([str(part) for part in command], check=True, stdout=subprocess.PIPE, text=True)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    text = done.stdout.splitlines()[-1]
+    if options.results is not None:
+        with options.results.open("a") as file:
+            file.write(text + "\n")
+    found = json.loads(text)
     return found
+
+
+def stored(options: argparse.Namespace) -> list[dict[str, Any]]:
+    if options.results is None or not options.results.exists():
+        return []
+    return [json.loads(text) for text in options.results.read_text().splitlines()]
 
 
 HEAD = """| method | rows | columns | taking in and counting | all else, CPU-s | peak MB (table) | sampling, M rows/CPU-s |
@@ -149,53 +174,54 @@ def line(found: Mapping[str, Any]) -> str:
 
 
 def picture(results: list[dict[str, Any]]) -> str:
-    """Two panels, logarithmic on both axes: seconds against rows, and against columns."""
-    panels = [
-        ("rows", [r for r in results if r["columns"] == results[0]["columns"]], 60),
-        ("columns", [r for r in results if r["rows"] == results[0]["rows"]], 420),
-    ]
+    """Seconds against rows and against columns, for the fewest and most of the other; logarithmic on both axes."""
     parts = [
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 330" font-family="sans-serif" font-size="12">',
         '<rect width="760" height="330" fill="white"/>',
     ]
-    for axis, found, left in panels:
-        parts += panel(axis, found, left)
+    for axis, other, left in (("rows", "columns", 60), ("columns", "rows", 420)):
+        ends = {min(r[other] for r in results), max(r[other] for r in results)}
+        parts += panel(axis, other, [r for r in results if r[other] in ends], left)
     for i, (method, colour) in enumerate(COLOURS.items()):
-        parts.append(
-            f'<text x="{60 + 300 * i}" y="318" fill="{colour}">{method}: all else (solid), counting (dotted)</text>'
-        )
+        words = f"{method}: all else (solid), counting (dotted)"
+        parts.append(f'<text x="{60 + 300 * i}" y="318" fill="{colour}">{words}</text>')
     return "\n".join([*parts, "</svg>", ""])
 
 
-def panel(axis: str, found: list[dict[str, Any]], left: int) -> list[str]:
+def panel(axis: str, other: str, found: list[dict[str, Any]], left: int) -> list[str]:
     kinds = ("after_counting_cpu_s", "counting_cpu_s")
     across = sorted({r[axis] for r in found})
-    times = [max(r[kind], 1e-3) for r in found for kind in kinds]
+    times = [max(r[kind], 1e-2) for r in found for kind in kinds]
     low, high = np.floor(np.log10(min(times))), np.ceil(np.log10(max(times)))
     begin, wide = np.log10(across[0]), max(np.log10(across[-1] / across[0]), 1e-9)
 
-    def height(y: float) -> float:
-        return 270 - 230 * (np.log10(max(y, 1e-3)) - low) / (high - low)
-
-    def place(x: float, y: float) -> str:
-        return f"{left + 280 * (np.log10(x) - begin) / wide:.1f},{height(y):.1f}"
+    def place(x: float, y: float) -> tuple[float, float]:
+        up = 270 - 230 * (np.log10(max(y, 1e-2)) - low) / (high - low)
+        return left + 240 * (np.log10(x) - begin) / wide, up
 
     parts = [f'<text x="{left}" y="22">CPU seconds against {axis}</text>']
     for power in range(int(low), int(high) + 1):
-        y = height(10.0**power)
-        parts.append(f'<path d="M{left},{y:.1f} h280" stroke="#ddd"/>')
+        _, y = place(across[0], 10.0**power)
+        parts.append(f'<path d="M{left},{y:.1f} h240" stroke="#ddd"/>')
         parts.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{10.0**power:g}</text>')
     for x in across:
-        at = place(x, 10**low).split(",")[0]
-        parts.append(f'<text x="{at}" y="288" text-anchor="middle">{x:,}</text>')
+        parts.append(f'<text x="{place(x, 1.0)[0]:.1f}" y="288" text-anchor="middle">{x:,}</text>')
     for method, colour in COLOURS.items():
-        for kind, dash in zip(kinds, ("", ' stroke-dasharray="3 4"'), strict=True):
-            points = " ".join(
-                place(r[axis], r[kind]) for r in sorted(found, key=lambda r: r[axis]) if r["method"] == method
+        for value in sorted({r[other] for r in found}):
+            line = sorted(
+                (r for r in found if r["method"] == method and r[other] == value), key=lambda r: r[axis]
             )
-            parts.append(
-                f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>'
-            )
+            for kind, dash in zip(kinds, ("", ' stroke-dasharray="2 4"'), strict=True):
+                points = [place(r[axis], r[kind]) for r in line]
+                path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+                parts.append(
+                    f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>'
+                )
+                if points and kind == kinds[0]:
+                    x, y = points[-1]
+                    parts.append(
+                        f'<text x="{x + 4:.1f}" y="{y + 4:.1f}" font-size="10" fill="{colour}">{value:,} {other}</text>'
+                    )
     return parts
 
 
@@ -208,6 +234,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=METHODS)
     parser.add_argument("--rows", nargs="+", type=int, default=ROWS)
     parser.add_argument("--columns", nargs="+", type=int, default=COLUMNS)
+    parser.add_argument("--results", type=Path, help="keep each figure here, and take those that are")
     parser.add_argument("--one", action="store_true", help="one fit in this process, as JSON")
     options = parser.parse_args()
     if options.one:
@@ -215,11 +242,11 @@ def main() -> None:
         return
     print(HEAD)
     results = []
-    first = [(rows, options.columns[0]) for rows in options.rows]
-    for rows, columns in [*first, *((options.rows[0], c) for c in options.columns[1:])]:
-        for method in options.methods:
-            results.append(measured(options, method, rows, columns))
-            print(line(results[-1]), flush=True)
+    for columns in options.columns:
+        for rows in options.rows:
+            for method in options.methods:
+                results.append(measured(options, method, rows, columns))
+                print(line(results[-1]), flush=True)
     Path(__file__).with_name("scaling.svg").write_text(picture(results))
 
 
