@@ -62,7 +62,7 @@ def bands(records: Records, measurements: Sequence[Measurement], encoding: Encod
 def _band(name: str, records: Records, measurements: Sequence[Measurement], encoding: Encoding) -> Band:
     synthetic = record_shares(records, (name,))
     labels = encoding.labels(name)
-    groups = _groups(name, synthetic, measurements, encoding)
+    groups = bars_of(name, records, measurements, encoding)
     bars = [np.flatnonzero(groups == g) for g in range(int(groups.max()) + 1)]
     found = [
         interval(measurements, encoding.schema, _just(name, cells, len(labels)), confidence=CONFIDENCE)
@@ -92,11 +92,11 @@ def _just(name: str, cells: NDArray[np.int64], size: int) -> Conditions:
     return Conditions({name: mask}, {name: mask})
 
 
-def _groups(
-    name: str, synthetic: NDArray[np.float64], measurements: Sequence[Measurement], encoding: Encoding
+def bars_of(
+    name: str, records: Records, measurements: Sequence[Measurement], encoding: Encoding
 ) -> NDArray[np.int64]:
-    """Which bar each cell belongs to; cells that were only ever counted together share one."""
-    merge = _finest(name, len(synthetic), measurements)
+    """Which bar each cell belongs to, shape (cells,); cells that were only ever counted together share one."""
+    merge = _finest(name, records.domain[name], measurements)
     size = int(merge.max()) + 1
     if size <= MOST_BARS:
         return merge
@@ -106,7 +106,7 @@ def _groups(
         bins = np.arange(last) * max(2, MOST_BARS - (size - last)) // last
         bins = np.append(bins, bins[-1] + 1 + np.arange(size - last))
         return np.unique(bins, return_inverse=True)[1][merge].astype(np.int64)
-    mass = np.bincount(merge, weights=synthetic)
+    mass = np.bincount(merge, weights=record_shares(records, (name,)))
     rank = np.full(size, MOST_BARS - 1)
     rank[np.argsort(-mass, kind="stable")[: MOST_BARS - 1]] = np.arange(MOST_BARS - 1)
     return rank[merge].astype(np.int64)
