@@ -244,7 +244,7 @@ def fit_behind(
     task = preview.task
     if preview.searches:
         task = task_of(schema, task.workload, task.max_cells)
-    estimate = Estimation(task.zeros, 2 * preview.count_cells, progress)
+    estimate = Estimation(task.zeros, 2 * preview.count_cells, progress, ordered=task.in_order)
     begin: Fit = estimate
     if prior is not None:
         task, begin = from_prior(prior, schema, task, estimate)

@@ -55,6 +55,11 @@ class Task:
     known: tuple[Clique, ...] = ()
     told: tuple[Told, ...] = ()
 
+    @property
+    def in_order(self) -> dict[str, int]:
+        """How many first cells of each ordered attribute are in order: all but those for missing and special values."""
+        return {a: self.domain[a] - self.apart.get(a, 0) for a in self.domain.attributes if a in self.ordered}
+
 
 @dataclass(frozen=True, eq=False)
 class Found:

@@ -30,6 +30,7 @@ from dpsynth.pgm.problem import (
     maximal_cliques,
     merged_zeros,
 )
+from dpsynth.pgm.stepping import ordered_after
 from dpsynth.privacy.merging import merged_domain
 from dpsynth.threads import one_thread
 
@@ -41,7 +42,7 @@ MAX_CELLS = 30_000_000
 """Default limit for the cells of all tensors of one inference (8 bytes each, about 4 copies)."""
 
 MAX_EVALUATIONS = 1000
-STALL_WINDOW, STALL_GAIN = 40, 1e-3
+STALL_WINDOW, STALL_GAIN = 40, 5e-3
 """Stop when this many evaluations have lowered the loss by less than this share of it."""
 
 FIRST_GROWTH, GROWTH, SHRINK = 1.2, 1.02, 0.3
@@ -67,6 +68,7 @@ def fit(
     zeros: Mapping[Clique, NDArray[np.bool_]] | None = None,
     start: Model | None = None,
     keep: Sequence[Clique] = (),
+    ordered: Mapping[str, int] | None = None,
     max_cells: float = MAX_CELLS,
     progress: Progress | None = None,
 ) -> Model:
@@ -76,7 +78,8 @@ def fit(
     boolean table per clique; they get probability 0 exactly, a merged cell where nothing that it holds can be.
     `start` is an earlier model whose potentials are used as far as its cliques lie inside the new ones (not at all
     when its cells are merged otherwise); cells that are merged there stay merged. `keep`: further cliques of the model, so
-    that what `start` says of them stays.
+    that what `start` says of them stays. `ordered`: how many first cells of an attribute are in the order of what they mean,
+    where they are: what neighbours agree on is learnt first.
 
     Where measurements are of merged cells the descent is over those, and the model is a `MergedModel`; otherwise it is
     a `GraphicalModel`.
@@ -90,6 +93,7 @@ def fit(
         zeros=zeros,
         start=start,
         keep=keep,
+        ordered=ordered,
         max_cells=max_cells,
         progress=progress,
     )[0]
@@ -102,6 +106,7 @@ def fit_with_report(
     zeros: Mapping[Clique, NDArray[np.bool_]] | None = None,
     start: Model | None = None,
     keep: Sequence[Clique] = (),
+    ordered: Mapping[str, int] | None = None,
     max_cells: float = MAX_CELLS,
     progress: Progress | None = None,
 ) -> tuple[Model, Fitted]:
@@ -110,36 +115,50 @@ def fit_with_report(
     merges = {**kept, **merges_of(measurements)}
     if not merges:
         begin = start if isinstance(start, GraphicalModel) else None
-        targets = combine(domain, measurements)
-        return _descended(domain, targets, zeros or {}, begin, keep, max_cells, progress)
+        problem = _Problem(domain, combine(domain, measurements), zeros or {}, ordered or {})
+        return _descended(problem, begin, keep, max_cells, progress)
     coarse = merged_domain(domain, merges)
     inner = start.inside if isinstance(start, MergedModel) else start
     begin = inner if inner is not None and inner.domain == coarse else None
-    targets = combine(coarse, measurements, merges)
-    forbidden = merged_zeros(zeros or {}, merges)
-    inside, report = _descended(coarse, targets, forbidden, begin, keep, max_cells, progress)
+    problem = _Problem(
+        coarse,
+        combine(coarse, measurements, merges),
+        merged_zeros(zeros or {}, merges),
+        ordered_after(ordered or {}, merges),
+    )
+    inside, report = _descended(problem, begin, keep, max_cells, progress)
     return MergedModel(domain, inside, merges, within_shares(domain, measurements, merges)), report
+
+
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """What is to be explained, on the cells of the model."""
+
+    domain: Domain
+    targets: Sequence[Target]
+    zeros: Mapping[Clique, NDArray[np.bool_]]
+    ordered: Mapping[str, int]
 
 
 @one_thread()
 def _descended(
-    domain: Domain,
-    targets: Sequence[Target],
-    zeros: Mapping[Clique, NDArray[np.bool_]],
+    problem: _Problem,
     start: GraphicalModel | None,
     keep: Sequence[Clique],
     max_cells: float,
     progress: Progress | None,
 ) -> tuple[GraphicalModel, Fitted]:
+    domain, targets, zeros = problem.domain, problem.targets, problem.zeros
     if not targets:
         raise ValueError("at least one measurement")
     cliques = maximal_cliques(domain, [*(t.clique for t in targets), *zeros, *keep])
     plan = plan_for(domain, cliques)
     check_capacity(plan, max_cells)
     inference = Inference(plan)
-    loss = LeastSquares(domain, cliques, targets, inference.flat)
+    total = estimate_total(targets)
+    loss = LeastSquares(domain, cliques, targets, inference.flat, problem.ordered, total)
     base = forbidden_tables(domain, cliques, zeros, inference.flat)
-    descent = _Descent(inference, loss, base, estimate_total(targets))
+    descent = _Descent(inference, loss, base, total)
     origin = independent_start(domain, targets, descent.total) if start is None else start.potentials
     potentials = _spread_out(domain, cliques, inference, origin)
     report = descent.run(potentials, progress)

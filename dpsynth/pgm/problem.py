@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from dpsynth.domain import Clique, Domain
 from dpsynth.measurement import Measurement, Merges
 from dpsynth.pgm.contraction import Flat
+from dpsynth.pgm.stepping import DAMPING, Axes, Stepping
 from dpsynth.privacy.merging import merge_counts
 
 Floats = NDArray[np.float64]
@@ -143,15 +145,25 @@ class _Place:
 
 
 class LeastSquares:
-    """``sum over targets of ||P mu - y||^2 / (2 sigma^2)`` and its gradient, on flat tables of counts."""
+    """``sum over targets of ||P mu - y||^2 / (2 sigma^2)`` and the direction of a step, on flat tables of counts.
+
+    `ordered`: how many first cells of an attribute are in order; `total`: about how many records there are.
+    """
 
     def __init__(
-        self, domain: Domain, cliques: Sequence[Clique], targets: Sequence[Target], flat: Flat
+        self,
+        domain: Domain,
+        cliques: Sequence[Clique],
+        targets: Sequence[Target],
+        flat: Flat,
+        ordered: Mapping[str, int],
+        total: float,
     ) -> None:
         self._flat = flat
         self._places: list[_Place] = []
         observed: list[Floats] = []
         weights: list[Floats] = []
+        shapes: list[Axes] = []
         curvature = np.zeros(len(cliques))
         start = 0
         for target in targets:
@@ -164,32 +176,38 @@ class LeastSquares:
             axes = [target.clique.index(a) for a in kept]
             observed.append(target.values.transpose(axes).ravel())
             weights.append(1.0 / target.variance.transpose(axes).ravel())
-            curvature[leaf] += domain.size(cliques[leaf]) / target.values.size / target.variance.min()
+            names = tuple(target.clique[k] for k in axes)
+            shapes.append(Axes(place.cells, domain.shape(names), tuple(ordered.get(a, 0) for a in names)))
+            least = float(target.variance.min())
+            damped = min(1.0, DAMPING * math.sqrt(least) / total)
+            curvature[leaf] += damped * domain.size(cliques[leaf]) / target.values.size / least
         self._observed = np.concatenate(observed)
         self._weights = np.concatenate(weights)
-        self._residuals = np.empty_like(self._observed)
+        self._counts = np.empty_like(self._observed)
+        self._stepping = Stepping(shapes, 1.0 / np.sqrt(self._weights))
         self.goal = expected_loss(targets)
         self.smoothness = float(curvature.max())
 
     def evaluate(self, counts: Floats) -> tuple[float, Floats]:
-        """(loss, gradient with respect to every cell of every table).
+        """(loss, gradient with respect to every cell of every table as a step should follow it: `stepping.py`).
 
-        `smoothness`, the largest over tables of ``sum |table| / |target| / least variance``, bounds its
-        curvature.
+        `smoothness`, the largest over tables of ``sum |table| / |target| / least variance``, damped as the residuals are,
+        bounds its curvature.
         """
-        residuals = self._residuals
+        found = self._counts
         for place in self._places:
             table = self._flat.stored(counts, place.leaf)
-            kept = residuals[place.cells].reshape(place.shape)
+            kept = found[place.cells].reshape(place.shape)
             np.add.reduce(table, axis=place.axes, keepdims=True, out=kept) if place.axes else np.copyto(
                 kept, table
             )
-        residuals -= self._observed
+        residuals = found - self._observed
         scaled = residuals * self._weights
+        steps = self._stepping.direction(found, scaled)
         gradient = np.zeros(self._flat.cells)
         for place in self._places:
             table = self._flat.stored(gradient, place.leaf)
-            table += scaled[place.cells].reshape(place.shape)
+            table += steps[place.cells].reshape(place.shape)
         return 0.5 * float(residuals @ scaled), gradient
 
 

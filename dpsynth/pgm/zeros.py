@@ -31,13 +31,14 @@ class Estimation:
     """`pgm.fit` with these zeros: what a mechanism calls to fit its measurements.
 
     Zeros whose clique would make the model too large are left out of it, so that a run which is paid for does not end for
-    want of memory; rows are mended instead when they are sampled. `keep`: further cliques of the model, as for `pgm.fit`.
+    want of memory; rows are mended instead when they are sampled. `keep` and `ordered` as for `pgm.fit`.
     """
 
     zeros: Zeros = field(default_factory=dict)
     max_cells: float = MAX_CELLS
     progress: Progress | None = None
     keep: Sequence[Clique] = ()
+    ordered: Mapping[str, int] = field(default_factory=dict)
 
     def with_zeros(self, zeros: Zeros) -> Estimation:
         """The same with these zeros instead."""
@@ -60,6 +61,7 @@ class Estimation:
             zeros=zeros,
             start=start,
             keep=self.keep,
+            ordered=self.ordered,
             max_cells=self.max_cells,
             progress=self.progress,
         )
