@@ -91,13 +91,13 @@ def _disclosure(names: tuple[str, ...], asked: Asked) -> list[AnyAttack]:
     return chosen
 
 
-def _further(view: View, asked: Asked) -> list[AnyAttack]:
+def further(view: View, asked: Asked) -> list[AnyAttack]:
     """What the extended set has beside the default one."""
-    further: list[AnyAttack] = [MonteCarlo(), RatioTest()]
+    more: list[AnyAttack] = [MonteCarlo(), RatioTest()]
     names = view.synthetic.cells.domain.attributes
     if asked.quasi_identifiers and len(asked.quasi_identifiers) < len(names):
-        further.append(LinkByKnown(asked.quasi_identifiers))
-    return further
+        more.append(LinkByKnown(asked.quasi_identifiers))
+    return more
 
 
 def parted(attacks: Sequence[AnyAttack]) -> tuple[list[Attack], list[Combination]]:
@@ -112,7 +112,7 @@ def resolved(attacks: Sequence[AnyAttack | str] | None, view: View, asked: Asked
     for attack in [DEFAULT] if attacks is None else attacks:
         if attack in (DEFAULT, EXTENDED):
             listed += default_attacks(view, asked)
-            listed += _further(view, asked) if attack == EXTENDED else []
+            listed += further(view, asked) if attack == EXTENDED else []
         elif isinstance(attack, str):
             raise AuditError(
                 "A110", f"there is no attack {attack!r}", "give attack objects, 'default' or 'extended'"

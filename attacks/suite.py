@@ -180,9 +180,9 @@ def examine(
         tell(f"attack: {attack.name}", i / len(attacks))
         found.append(_scores(attack, game, rng))
         judge(attack, found[-1])
-    known = rng.permutation(len(game.member)) % 2 == 0
-    if len(alone) > 1 and _can_teach(known, game):
-        for combination in together:
+    for combination in together if len(alone) > 1 else ():
+        known = rng.permutation(len(game.member)) % 2 == 0
+        if _can_teach(known, game):
             judge(combination, combination.combine(found, known, game.member))
     return evaluate.adjusted(results)
 

@@ -229,9 +229,11 @@ class _Case:
         small = sorted(set(self.game.groups) - {attack.group for attack in self.attacks})
         if small:
             found.append(f"too few {self._people} to look at by themselves: {', '.join(small)}")
-        weak = {
-            a.group: a.controls for a in self.attacks if a.group in self.game.groups and a.controls < _SMALL
+        held = {
+            group: max(a.controls for a in self.attacks if a.group == group)
+            for group in {a.group for a in self.attacks} & set(self.game.groups)
         }
+        weak = {group: count for group, count in held.items() if count < _SMALL}
         if weak:
             found.append(
                 f"so few held-out {self._people} that only a large leak would show: "

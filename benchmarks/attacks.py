@@ -3,10 +3,10 @@
     python -m benchmarks.attacks null --data DIR        # at least 200 outputs a table that leak nothing
     python -m benchmarks.attacks power --data DIR       # planted leaks, 20 seeds each
     python -m benchmarks.attacks outputs --data DIR     # every attack on every leaky output, with the extended set
-    python -m benchmarks.attacks models --data DIR      # our own generators at several epsilons
-    python -m benchmarks.attacks peer --data DIR        # anonymeter, in an environment of its own, on the same outputs
+    python -m benchmarks.attacks models --data DIR      # our own generators at several epsilons and without privacy
     python -m benchmarks.attacks report                 # the tables, from what is stored; runs nothing
 
+`outputs` and `models` ask anonymeter about the same rows, in an environment of its own (--without-peer: they do not).
 DIR holds adult_coded.csv.gz, nist_acs_national2019.csv.gz and bank_marketing.csv.gz; those not there are left out.
 Every run is stored as a line of JSON (--store) as soon as it ends: an interrupted command goes on where it stopped.
 """
@@ -27,8 +27,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from attacks import AttackResult, Claim, Game
-from attacks.asked import EXTENDED, Asked, default_attacks, resolved
+from attacks import Attack, AttackResult, Claim, Game
+from attacks.asked import EXTENDED, Asked, default_attacks, further, resolved
+from attacks.disclosure import InferByLearning, InferByNearest, Linkability
+from attacks.evaluate import EVERYONE
+from attacks.stats import rate_at
 from attacks.suite import examine, with_bounds
 from benchmarks.attacks_outputs import DELTA, LEAKY, NULL, POWER, TABLES, Make, Table, models, tables
 from benchmarks.attacks_report import report
@@ -100,21 +103,74 @@ def power(data: Sequence[Table], store: Store, repeats: int) -> None:
                 store.once(("power", table.name, kind, str(seed)), run)
 
 
-def strengths(game: Game, rng: np.random.Generator, extended: bool) -> dict[str, Any]:
-    """Area and true-positive rate at 1 % false positives of every attack, and what the suite makes of them."""
-    attacks = resolved([EXTENDED], game.view, Asked()) if extended else default_attacks(game.view)
-    default = {attack.name for attack in default_attacks(game.view)}
-    each = examine(game, attacks, 1999, rng, lambda step, done: None)
-    everyone = {
-        r.name: [r.auc.value, r.rates[1].rate.value if r.rates[1].rate else math.nan]
-        for r in each
-        if r.group == "everyone"
-    }
-    least = min((r for r in each if r.name in default), key=lambda r: r.adjusted_p)
-    return {"attacks": everyone, "p": least.adjusted_p, "by": least.label}
+def told(game: Game, rng: np.random.Generator, other: Anonymeter | None) -> dict[str, Any]:
+    """What every attack achieves, ours and the other package's, which are told the same of the columns.
+
+    The secret is the last column, of whose target all others are known; two sources hold half of the columns each.
+    Per attack: area, true-positive rate at 1 % false positives, how much more often right about members than about
+    controls (at 10 % false positives where membership is asked), p-value. `p`: of the suite, family-wise.
+    """
+    names = game.view.synthetic.cells.domain.attributes
+    half = len(names) // 2
+    asked: list[Attack] = [
+        InferByNearest(names[-1], names[:-1]), InferByLearning(names[-1], names[:-1]),
+        Linkability(names[:half], names[half:]),
+    ]  # fmt: skip
+    results = examine(
+        game, [*resolved([EXTENDED], game.view, Asked()), *asked], 1999, rng, lambda step, done: None
+    )
+    extra = {attack.name for attack in further(game.view, Asked())}
+    default = [result for result in results if result.name not in extra]
+    least = min(default, key=lambda result: result.adjusted_p)
+    bounds = with_bounds(default, game, rng)
+    return {
+        "attacks": {r.name: _strength(r, game) for r in results if r.group == EVERYONE},
+        "p": least.adjusted_p, "by": least.label, "auc": least.auc.value,
+        "epsilon_at_least": max(r.bound.epsilon for r in bounds if r.bound),
+        "anonymeter": None if other is None else other.games(game),
+    }  # fmt: skip
 
 
-def outputs(data: Sequence[Table], store: Store, repeats: int) -> None:
+def _strength(result: AttackResult, game: Game) -> list[float]:
+    if result.success is not None:
+        excess = result.success.excess.value
+    else:
+        tried = ~np.isnan(result.scores)
+        rate = rate_at(result.scores[tried], game.member[tried], 0.1)
+        excess = math.nan if rate is None else rate.value - 0.1
+    at_one = result.rates[1].rate
+    return [result.auc.value, math.nan if at_one is None else at_one.value, excess, result.p_value]
+
+
+class Anonymeter:
+    """The package in its own environment: one process, asked about one output after the other."""
+
+    def __init__(self) -> None:
+        python = interpreter("anonymeter", DEFAULT)
+        script = Path(__file__).parent / "peers" / "with_anonymeter.py"
+        self._process = subprocess.Popen(
+            [str(python), str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def games(self, game: Game) -> dict[str, dict[str, float]]:
+        """Of each of its three games the rates of right guesses, and the p-value of their difference."""
+        ask, answer = self._process.stdin, self._process.stdout
+        if ask is None or answer is None:
+            raise ValueError("the process has no pipes")
+        with tempfile.TemporaryDirectory() as folder:
+            _written(game, Path(folder))
+            ask.write(f"{folder}\n")
+            ask.flush()
+            found: dict[str, dict[str, float]] = json.loads(answer.readline())
+        return found
+
+    def close(self) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.wait()
+
+
+def outputs(data: Sequence[Table], store: Store, repeats: int, other: Anonymeter | None) -> None:
     """1000 members, 1000 held out."""
     for seed in range(repeats):
         for table in data:
@@ -124,13 +180,13 @@ def outputs(data: Sequence[Table], store: Store, repeats: int) -> None:
                     table: Table = table, kind: str = kind, make: Make = make, seed: int = seed
                 ) -> dict[str, Any]:
                     rng = _seeded("outputs", table.name, kind, seed)
-                    return strengths(table.game(make, 1000, 1000, rng), rng, extended=True)
+                    return told(table.game(make, 1000, 1000, rng), rng, other)
 
                 store.once(("outputs", table.name, kind, str(seed)), run)
 
 
-def our_models(data: Sequence[Table], store: Store, repeats: int) -> None:
-    """5000 members, 1250 held out."""
+def our_models(data: Sequence[Table], store: Store, repeats: int, other: Anonymeter | None) -> None:
+    """5000 members, 1250 held out. Privacy's noise has no seed: the other package attacks the very same rows."""
     for seed in range(repeats):
         for table in data:
             for kind, (make, epsilon) in models().items():
@@ -144,37 +200,9 @@ def our_models(data: Sequence[Table], store: Store, repeats: int) -> None:
                 ) -> dict[str, Any]:
                     rng = _seeded("models", table.name, kind, seed)
                     claim = Claim(epsilon, DELTA) if math.isfinite(epsilon) else None
-                    game = table.game(make, 5000, 1250, rng, claim)
-                    results = with_bounds(found(game, 1999, rng), game, rng)
-                    least = min(results, key=lambda result: result.adjusted_p)
-                    return {
-                        "p": least.adjusted_p, "by": least.label, "auc": least.auc.value,
-                        "epsilon_at_least": max(r.bound.epsilon for r in results if r.bound),
-                    }  # fmt: skip
+                    return told(table.game(make, 5000, 1250, rng, claim), rng, other)
 
                 store.once(("models", table.name, kind, str(seed)), run)
-
-
-def peer(data: Sequence[Table], store: Store, repeats: int) -> None:
-    """Anonymeter's singling out, linkability and inference on the very outputs of `outputs`."""
-    python = interpreter("anonymeter", DEFAULT)
-    script = Path(__file__).parent / "peers" / "with_anonymeter.py"
-    for seed in range(repeats):
-        for table in data:
-            for kind, make in LEAKY.items():
-
-                def run(
-                    table: Table = table, kind: str = kind, make: Make = make, seed: int = seed
-                ) -> dict[str, Any]:
-                    game = table.game(make, 1000, 1000, _seeded("outputs", table.name, kind, seed))
-                    with tempfile.TemporaryDirectory() as folder:
-                        _written(game, Path(folder))
-                        done = subprocess.run(
-                            [str(python), str(script), folder], check=True, capture_output=True, text=True
-                        )
-                    return json.loads(done.stdout.splitlines()[-1])
-
-                store.once(("peer", table.name, kind, str(seed)), run)
 
 
 def _written(game: Game, folder: Path) -> None:
@@ -193,24 +221,20 @@ def _written(game: Game, folder: Path) -> None:
         frame.to_csv(folder / f"{name}.csv", index=False)
 
 
-MODES = {
-    "null": (null, 200),
-    "power": (power, 20),
-    "outputs": (outputs, 2),
-    "models": (our_models, 2),
-    "peer": (peer, 1),
-}
+CALIBRATION = {"null": (null, 200), "power": (power, 20)}
+BESIDE = {"outputs": (outputs, 2), "models": (our_models, 2)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("mode", choices=[*MODES, "report"])
+    parser.add_argument("mode", choices=[*CALIBRATION, *BESIDE, "report"])
     parser.add_argument("--data", type=Path)
     parser.add_argument("--store", type=Path, default=STORE)
     parser.add_argument("--repeats", type=int, default=0)
     parser.add_argument("--tables", nargs="+", default=list(TABLES))
+    parser.add_argument("--without-peer", action="store_true", help="leave anonymeter out")
     chosen = parser.parse_args()
     store = Store(chosen.store)
     if chosen.mode == "report":
@@ -218,8 +242,16 @@ def main() -> None:
         return
     if chosen.data is None:
         sys.exit("--data is needed: the folder of the tables")
-    work, repeats = MODES[chosen.mode]
-    work(list(tables(chosen.data, tuple(chosen.tables))), store, chosen.repeats or repeats)
+    data = list(tables(chosen.data, tuple(chosen.tables)))
+    if chosen.mode in CALIBRATION:
+        work, repeats = CALIBRATION[chosen.mode]
+        work(data, store, chosen.repeats or repeats)
+        return
+    beside, repeats = BESIDE[chosen.mode]
+    other = None if chosen.without_peer else Anonymeter()
+    beside(data, store, chosen.repeats or repeats, other)
+    if other is not None:
+        other.close()
 
 
 if __name__ == "__main__":

@@ -54,12 +54,13 @@ class TestOnesOwnAttack:
         case = files(150, 150)
         result = case.run(case.members, attacks=["default", Copies()])
         names = [attack.name for attack in result.attacks if attack.group == "everyone"]
-        assert names[-1] == "my own"
+        assert names[-2:] == ["my own", "ensemble"]  # which weighs one's own attack too
         assert "closest record" in names
-        told = result.attacks[-1].as_json()
+        mine = next(attack for attack in result.attacks if attack.name == "my own")
+        told = mine.as_json()
         assert told["knows"] == "the synthetic rows; looks the target's row up"
         assert told["threat"]["wants"] == "membership"
-        assert "he holds the synthetic rows; looks" in result.attacks[-1].threat.sentence
+        assert "he holds the synthetic rows; looks" in mine.threat.sentence
 
     def test_a_threat_model_says_something(self) -> None:
         with pytest.raises(ValueError, match="holds something"):
