@@ -80,14 +80,20 @@ Rows = Annotated[
 ]
 
 
+Where = Annotated[
+    str | None, _option("--where", help="Only such rows: \"income == '>50K' and 30 <= age < 40\".")
+]
+Complete = Annotated[
+    Path | None, _option("--complete", help="Rows with some of the columns: kept; the others are drawn.")
+]
+
+
 def sample(
     screen: Screen,
     out: Out,
     model: ModelFolder = None,
     rows: Rows = None,
-    where: Annotated[
-        str | None, _option("--where", help="Only such rows: \"income == '>50K' and 30 <= age < 40\".")
-    ] = None,
+    where: Where = None,
     balance: Annotated[
         list[str] | None,
         _option(
@@ -105,9 +111,7 @@ def sample(
         int | None,
         _option("--units", min=0, help="So many units (persons, ...) with all their rows, instead of -n."),
     ] = None,
-    complete: Annotated[
-        Path | None, _option("--complete", help="Rows with some of the columns: kept; the others are drawn.")
-    ] = None,
+    complete: Complete = None,
     fill_missing: FillMissing = False,
     schema: Annotated[
         Path | None,

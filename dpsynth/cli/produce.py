@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from dpsynth import demo_data, pipeline
-from dpsynth.cli.clusters import with_engine
+from dpsynth.cli.clusters import Master, with_engine
 from dpsynth.cli.common import Answer, ProjectFile, Screen
 from dpsynth.cli.keys import PolicyFile, SignKey, passphrase
 from dpsynth.cli.words import outcome_data, outcome_text
@@ -31,12 +31,6 @@ Engine = Annotated[
         "--engine",
         help="memory; duckdb for a table larger than that; spark for a cluster.",
         show_default=False,
-    ),
-]
-Master = Annotated[
-    str | None,
-    typer.Option(
-        "--master", help="With --engine spark: local[2], spark://host:7077, yarn, ...", show_default=False
     ),
 ]
 Epsilon = Annotated[
