@@ -36,7 +36,7 @@ def sample(
 
     A partition has about `part_rows` rows, each from a stream of its own that comes from `seed` (new without one): the
     same seed gives the same rows on any cluster. Times of day are texts, for which Spark 4.0 has no type; where units have
-    several rows there may be a few more or less, so that units are whole. Raises UsageError U150 for a number of rows that
+    several rows there may be a few more or less, so that units are whole. Raises UsageError U319 for a number of rows that
     is none, DataError D201 for a format of ids with too few digits.
     """
     drawing = _drawing(model, rows, seed, part_rows)
@@ -58,7 +58,7 @@ def write_sample(
 
     `out`: a new folder that all executors share. It gets its name when all files are complete; a task that is tried again
     writes the same file again. Files are those of `write_rows`. Raises also UsageError U290 for a folder that exists,
-    U292 where it cannot be made or an executor cannot see it, CapacityError C185 when the disk is full; then nothing of it
+    U318 where it cannot be made or an executor cannot see it, CapacityError C185 when the disk is full; then nothing of it
     is left.
     """
     folder = Path(out).absolute()
@@ -138,7 +138,7 @@ class Write:
 
 def _drawing(model: FittedModel, rows: int | None, seed: int | None, part_rows: int) -> DrawShares:
     if isinstance(rows, bool) or not isinstance(rows, int | None) or (rows or 0) < 0:
-        raise UsageError("U291", "the number of rows to sample is no whole number of at least 0")
+        raise UsageError("U319", "the number of rows to sample is no whole number of at least 0")
     wanted = model.default_rows() if rows is None else rows
     chosen = int(np.random.SeedSequence().generate_state(2, np.uint64)[0]) if seed is None else seed
     with tempfile.TemporaryDirectory() as folder:
@@ -201,5 +201,5 @@ def _refused(folder: Path, why: str) -> UsageError | CapacityError:
             "C185", f"{folder} cannot be written (no space left)", "make room; nothing was left"
         )
     return UsageError(
-        "U292", f"{folder} cannot be written ({why})", "name a new folder that driver and executors share"
+        "U318", f"{folder} cannot be written ({why})", "name a new folder that driver and executors share"
     )
