@@ -42,8 +42,9 @@ from dpsynth.progress import Progress, silent
 LOOKED, PAIRS = "network: errors of pairs", "network: chosen pairs"
 ERRORS, TRIPLES = "network: errors of triples", "network: chosen triples"
 
-LABEL_SHARE = 0.3
-"""Of what the one-way marginals leave, for the model of the target, where it is drawn again."""
+LABEL_SHARE, LABEL_COST, LABEL_POWER = 0.3, 0.036, 0.5
+"""Of what the one-way marginals leave, for the model of the target, where it is drawn again: up to this cost for one row;
+above it the part falls with that power, as the mixture's own labels get better."""
 
 PAIRS_SHARE, TOLD_SHARE = 0.6, 0.55
 """Of the rest, for the pairs, where there are triples to choose from: without a target, with one."""
@@ -231,7 +232,9 @@ def _split(task: Task, cost: Cost) -> _Split:
     ones, rest = cost.share(share), cost.share(1 - share)
     label = None
     if labelling.drawn_again(task) is not None:
-        label, rest = rest.share(LABEL_SHARE), rest.share(1 - LABEL_SHARE)
+        rho = cost.rho / task.rows_per_unit**2
+        drawn = LABEL_SHARE * min(1.0, (LABEL_COST / rho) ** LABEL_POWER)
+        label, rest = rest.share(drawn), rest.share(1 - drawn)
     part = 1.0 if not triples else TOLD_SHARE if _told(task) else PAIRS_SHARE
     errors = rest.share(ERRORS_SHARE)
     stages = [_Stage(pairs, errors, rest.share(part - ERRORS_SHARE), LOOKED, PAIRS, len(pairs))]
