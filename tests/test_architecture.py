@@ -71,6 +71,7 @@ LAYERS = [
         "compiling",
         "counting",
         "counting_loops",
+        "counting_packs",
     },
 ]
 RANK = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dpsynth.counting import count
+from dpsynth.counting import count_each
 from dpsynth.domain import Clique, Domain
 from dpsynth.engines.base import Counts, Drawn
 from dpsynth.engines.bounding import first_of_each
@@ -97,10 +97,9 @@ class MemoryEngine:
         return self.records.domain
 
     def marginals(self, cliques: Sequence[Clique]) -> Mapping[Clique, Counts]:
-        for clique in cliques:
-            if clique not in self._known:
-                self._known[clique] = count(self.records, clique)
-                self._known[clique].setflags(write=False)
+        for clique, counts in count_each(self.records, (c for c in cliques if c not in self._known)).items():
+            counts.setflags(write=False)
+            self._known[clique] = counts
         return {clique: self._known[clique] for clique in cliques}
 
     def units_with(self, column: str) -> Mapping[str, int]:
