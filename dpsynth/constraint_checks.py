@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from dpsynth.constraints import Rule, Rules
 from dpsynth.constraints.atoms import Axis, Linear
+from dpsynth.constraints.sequences import Sequences
 from dpsynth.constraints.totals import Totals
 from dpsynth.constraints.zeros import Pieces, marked
 from dpsynth.domain import Clique, Domain
@@ -66,6 +67,7 @@ def refuse_contradictions(schema: Schema, lines: Sequence[int] = ()) -> None:
 
 
 def _of_totals(schema: Schema) -> list[Finding]:
+    Sequences.of(schema)
     refused = Totals.of(schema).refused()
     return [] if refused is None else [Finding("contradiction", *refused)]
 

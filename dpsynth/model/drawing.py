@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -124,6 +125,8 @@ class Drawable:
             people = Units.of(self.schema, self.sizes, self.generator, generator, evidence)
             counts = people.counts(*(None if k is None else _row_number(k) for k in (n, units)))
             encoding.require_ids(counts.rows, counts.units)
+            if people.rules:
+                finishing = replace(finishing, sequenced=people.sequenced)
             return (finishing.of_units(drawn, source) for drawn in people.batches(counts, source))
         if units is not None:
             raise UsageError(

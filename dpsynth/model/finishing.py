@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dpsynth.constraints import Repair, Rules
+from dpsynth.constraints.sequences import Sequences
 from dpsynth.encoding import Encoding
 from dpsynth.errors import DataError
 from dpsynth.evidence import Evidence
 from dpsynth.model.ruling import with_ruled
+from dpsynth.model.sequencing import Sequenced
 from dpsynth.model.totalling import Totalling
 from dpsynth.model.units import Drawn, with_units
 from dpsynth.records import Records
@@ -30,7 +32,8 @@ Likely = Callable[[str], NDArray[np.float64]]
 class Finishing:
     """What turns the records of one sample into rows. `evidence`: what the rows were asked to be, if anything; `likely`:
     how likely the model finds each cell of an attribute (without it all are alike); `fixed`: columns whose values, and
-    `placed`: columns whose cells no constraint may alter; `sums`: totals that the rows of this sample have.
+    `placed`: columns whose cells no constraint may alter; `sums`: totals that the rows of this sample have;
+    `sequenced`: how the rows of a unit follow each other.
     """
 
     encoding: Encoding
@@ -39,10 +42,16 @@ class Finishing:
     fixed: frozenset[str] = frozenset()
     placed: frozenset[str] = frozenset()
     sums: Totalling | None = None
+    sequenced: Sequenced | None = None
 
     def of_units(self, drawn: Drawn, rng: np.random.Generator) -> Table:
         """The rows of whole units: the unit's id stands in each of them, static columns have one value."""
-        return self.rows(drawn.records, rng, drawn.first_row + 1, drawn.unit)
+        if self.sequenced is None:
+            return self.rows(drawn.records, rng, drawn.first_row + 1, drawn.unit)
+        placed = partial(self.sequenced.placed, unit=drawn.unit, exact=drawn.exact)
+        table = self.rows(drawn.records, rng, drawn.first_row + 1, drawn.unit, placed)
+        require_in_order(table, self.sequenced.rules)
+        return table
 
     def rows(
         self,
@@ -61,6 +70,10 @@ class Finishing:
             if self._of_units is not None:
                 table = self._of_units.mended(table, lambda rows: self._again(records.take(rows), rng), rng)
             table = with_units(table, unit)
+            if self._before_exchange is not None:
+                table = self._before_exchange.mended(
+                    table, lambda rows: self._again(records.take(rows), rng), rng
+                )
         if kept is not None:
             table = kept(table)
         repair = self._repair if unit is None else self._repair_within_units
@@ -98,6 +111,18 @@ class Finishing:
         return Repair(rules, self._likely, guards, self.fixed, self.placed) if rules else None
 
     @cached_property
+    def _before_exchange(self) -> Repair | None:
+        """Rules that an exchange of values within a unit cannot break are kept before it."""
+        if self.sequenced is None or self._repair is None:
+            return None
+        rules = self.sequenced.rules.exchangeable(self._repair.rules)
+        return (
+            replace(self._repair, rules=rules, fixed=self.fixed | {*self.encoding.schema.unit.static})
+            if rules
+            else None
+        )
+
+    @cached_property
     def _likely(self) -> Likely:
         even = cache(lambda name: np.ones(self.encoding.domain[name]))
         return even if self.likely is None else cache(self.likely)
@@ -113,7 +138,19 @@ class Finishing:
         """What is the unit's stays as it is in each of its rows."""
         unit = self.encoding.schema.unit
         fixed = self.fixed | {*unit.static, *([] if unit.order is None else [unit.order])}
+        fixed |= frozenset() if self.sequenced is None else self.sequenced.rules.columns
         return None if self._repair is None else replace(self._repair, fixed=fixed)
+
+
+def require_in_order(table: Table, rules: Sequences) -> None:
+    """Raises DataError (D211) for synthetic rows of units that break a rule about how they follow each other."""
+    for number, rows in rules.broken(table).items():
+        words = table.schema.constraints[number - 1].words
+        raise DataError(
+            "D211",
+            f"{len(rows)} synthetic rows break constraint {number} ({words})",
+            "the rows were altered, or this is a fault of ours: draw them again",
+        )
 
 
 def require_kept(table: Table, rules: Rules | None = None) -> None:

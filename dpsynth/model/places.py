@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpsynth.constraints import Rules
+from dpsynth.constraints.sequences import Sequences
 from dpsynth.constraints.zeros import MOST_CELLS, grouped, judged
 from dpsynth.domain import Clique, Domain
 from dpsynth.errors import DataError
@@ -44,12 +45,15 @@ class Barred:
     cells: Mask
 
 
-def barred_by(schema: Schema, domain: Domain) -> tuple[Barred, ...]:
-    """What rules about the ordering column and static ones alone leave to chance or forbid: neither column can be altered
-    row by row afterwards, so such a combination is not drawn at all."""
+def barred_by(schema: Schema, domain: Domain, following: frozenset[str] = frozenset()) -> tuple[Barred, ...]:
+    """What rules about the ordering column, static ones and those `following` each other alone leave to chance or forbid:
+    none of these columns can be altered row by row afterwards, so such a combination is not drawn at all. A rule about
+    static columns and one that is only exchanged within a unit is none of them."""
     order = schema.unit.order
-    about = Rules.of(schema).only_about((*schema.unit.static, str(order)))
-    rules = Rules(tuple(rule for rule in about.every if order in rule.columns), about.axes)
+    rows = {str(order)} | following
+    about = Rules.of(schema).only_about((*schema.unit.static, *rows))
+    kept = Sequences.of(schema).beside_exchange(about) if following else about
+    rules = Rules(tuple(rule for rule in kept.every if rows & set(rule.columns)), about.axes)
     found = []
     for clique, clauses in grouped(rules, domain).items():
         verdict = judged(clauses, clique, rules.axes) if domain.size(clique) <= MOST_CELLS else None

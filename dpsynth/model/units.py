@@ -11,17 +11,19 @@ and that the order's cells may depend on the static ones, beyond what rules betw
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dpsynth.constraints.sequences import Sequences
 from dpsynth.domain import Domain
 from dpsynth.errors import UsageError
 from dpsynth.evidence import Evidence
 from dpsynth.model.places import Barred, Places, barred_by, meets
+from dpsynth.model.sequencing import Sequenced
 from dpsynth.persons import UnitSizes, sizes_for, sizes_of
 from dpsynth.pgm.completing import Impossible, complete
 from dpsynth.records import Records
@@ -62,12 +64,13 @@ class Generator(Protocol):
 class Drawn:
     """Records of whole units; `unit` is each record's unit, numbered from 0, ascending, a unit's records together.
 
-    `first_row`: how many records there were before.
+    `first_row`: how many records there were before. `exact`: steps of columns that advance from row to row.
     """
 
     records: Records
     unit: Index
     first_row: int
+    exact: Mapping[str, Index] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +121,8 @@ class Units:
         if self.schema.unit.order is not None:
             most = int((self.given.marginal((self.schema.unit.order,)) > 0).sum())
             if most < len(shares):
-                return np.append(shares[: most - 1], shares[most - 1 :].sum())
-        return shares
+                shares = np.append(shares[: most - 1], shares[most - 1 :].sum())
+        return within_sizes(shares, *self.rules.sizes) if self.rules else shares
 
     def counts(self, rows: int | None, units: int | None) -> Counts:
         """Units of each size that make so many rows (without numbers: as many as the model expects), or so many units.
@@ -131,7 +134,8 @@ class Units:
         if units is not None:
             return Counts(sizes_of(units, self.shares()))
         wanted = max(1, round(self.given.total)) if rows is None else rows
-        return Counts(sizes_for(wanted, self.shares()))
+        counts = sizes_for(wanted, self.shares())
+        return Counts(at_least(counts, *self.rules.sizes) if self.rules else counts)
 
     def batches(self, counts: Counts, rng: np.random.Generator) -> Iterator[Drawn]:
         """All units, batch by batch, one at least; within a batch in random order."""
@@ -143,9 +147,34 @@ class Units:
         for batch in range(number):
             part = counts.by_size * (batch + 1) // number - counts.by_size * batch // number
             sizes = np.repeat(width, part)
-            made, unit = self._alike(sizes, records, rng) if alike else self._units(sizes, records, rng)
-            yield Drawn(made, unit + first_unit, first_row)
+            exact: Mapping[str, Index] = {}
+            if self.rules:
+                seeds = records.take(len(sizes))
+                sizes = spread_sizes(sizes, seeds.project(self.static), rng)
+                made, exact = self.sequenced.drawn(sizes, seeds, rng)
+                unit = np.repeat(np.arange(len(sizes)), sizes)
+            else:
+                made, unit = self._alike(sizes, records, rng) if alike else self._units(sizes, records, rng)
+            yield Drawn(made, unit + first_unit, first_row, exact)
             first_unit, first_row = first_unit + len(sizes), first_row + len(made)
+
+    @cached_property
+    def rules(self) -> Sequences:
+        """How the rows of a unit follow each other. UsageError (U264) where the evidence is about what advances."""
+        found = Sequences.of(self.schema)
+        moving = {one.axis.name for one in found.every if one.axis and one.kind in ("advance", "last")}
+        if asked := sorted(moving.intersection(self.weights)):
+            raise UsageError(
+                "U264",
+                f"the condition is about '{asked[0]}', whose values follow each other in a unit",
+                "draw whole units, and choose among them",
+            )
+        return found
+
+    @cached_property
+    def sequenced(self) -> Sequenced:
+        order = str(self.schema.unit.order)
+        return Sequenced(self.rules, self.given, self.static, order, self._ordered, self._barred)
 
     def _alike(self, sizes: Index, records: _Stream, rng: np.random.Generator) -> tuple[Records, Index]:
         """Rows that nothing ties to their unit: any will do."""
@@ -175,7 +204,7 @@ class Units:
 
     @cached_property
     def _barred(self) -> tuple[Barred, ...]:
-        return barred_by(self.schema, self.given.domain)
+        return barred_by(self.schema, self.given.domain, self.rules.columns)
 
     def _ordered(self, sizes: Index, rng: np.random.Generator) -> Index:
         """Different cells of the ordering column for the rows of each unit, ascending; all units' one after another."""
@@ -191,6 +220,35 @@ class Units:
             chosen = systematic(chances[size - 1], size, len(units), rng)
             cells[(ends[units] - size)[:, None] + np.arange(size)] = chosen
         return cells
+
+
+def within_sizes(shares: Floats, least: int, most: int) -> Floats:
+    """Shares of units with 1, 2, ... rows when none has fewer or more; even where nobody would be left."""
+    found = shares[:most].copy()
+    found[: least - 1] = 0.0
+    if not found.sum() > 0:
+        found = np.where(np.arange(1, most + 1) >= least, 1.0, 0.0)
+    return np.asarray(found / found.sum(), dtype=np.float64)
+
+
+def at_least(counts: Index, least: int, most: int) -> Index:
+    """The same number of rows without units of fewer than `least`: others become larger by one row each. UsageError (U265)
+    where units have no room for that."""
+    found = np.append(counts, np.zeros(max(0, most - len(counts)), dtype=np.int64))
+    rows = int(found[: least - 1] @ np.arange(1, least))
+    found[: least - 1] = 0
+    for size in range(least, most):
+        step = min(rows, int(found[size - 1]))
+        found[size - 1], found[size], rows = found[size - 1] - step, found[size] + step, rows - step
+        if not rows:
+            return found
+    if rows:
+        raise UsageError(
+            "U265",
+            f"units of {least} to {most} rows cannot make so many rows",
+            "ask for units, or for more rows",
+        )
+    return found
 
 
 class _Stream:

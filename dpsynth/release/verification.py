@@ -10,6 +10,7 @@ from typing import Any
 from dpsynth.consistency import consistency
 from dpsynth.consistency import files as measured
 from dpsynth.constraints import Rules
+from dpsynth.constraints.sequences import Sequences
 from dpsynth.constraints.totals import Totals
 from dpsynth.encoding import Encoding
 from dpsynth.errors import DataError, DPSynthError, VerifyError
@@ -263,12 +264,15 @@ def _check_data(path: Path, schema: Schema) -> Records:
         if list(header(path, schema.csv)) != schema.written:
             raise VerifyError("V114", f"{path.name} has other columns than schema.yaml", "get another copy")
         table = read_table(path, _strict(schema), require_unit=False)
-        for number, rows in Rules.of(schema).broken(table).items():
+        broken = {**Rules.of(schema).broken(table), **Sequences.of(schema).broken(table)}
+        for number, rows in sorted(broken.items()):
             raise VerifyError(
                 "V138", f"{len(rows)} rows of {path.name} break constraint {number}", "get another copy"
             )
         for number, words in Totals.of(schema).broken(table).items():
-            raise VerifyError("V139", f"{path.name} has not the {words} (constraint {number})", "get another copy")
+            raise VerifyError(
+                "V139", f"{path.name} has not the {words} (constraint {number})", "get another copy"
+            )
         return Encoding(schema).encode(table)
     except DataError as problem:
         raise VerifyError(
