@@ -77,7 +77,7 @@ class UnitSpec(Declared):
             raise Fault(
                 "S133",
                 f"rows of one {self.entity[:40]} cannot be recognised without a column",
-                "name the id column",
+                "name the id column, or write {entity: row} if every row is to be protected by itself",
             )
         if self.column is None and self.rows_per_unit != 1:
             raise Fault("S133", "a row has one row per unit", "drop rows_per_unit, or name the id column")

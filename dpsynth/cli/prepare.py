@@ -104,9 +104,7 @@ def check(
         f"columns: {len(spec.schema.columns)}, of them modelled: {len(spec.schema.domain)}; "
         f"memory for tables of counts: about {max(1, round(planned.memory() / 2**20)):,} MB"
     ]
-    lines.append(
-        f"promise of this run: epsilon {budget.epsilon:g} at delta {budget.delta:g} for {synthesis.unit_of(spec.schema)}"
-    )
+    lines.append(_price(spec, budget))
     rows = spec.generator.rows
     if rows and budget.delta > rows**-2:
         lines.append(
@@ -130,6 +128,15 @@ def check(
     open_points = [c.words for c in gate.checks if not c.passed]
     lines += [f"before a release: {words}" for words in open_points]
     return Answer({**found, "before_release": open_points}, "\n".join(lines))
+
+
+def _price(spec: Project, budget: Budget) -> str:
+    """What this run may cost, and what all runs together may."""
+    line = f"this run: at most epsilon {budget.epsilon:g} at delta {budget.delta:g} for {synthesis.unit_of(spec.schema)}"
+    promise = spec.budget.promise if spec.budget else None
+    if promise is None:
+        return f"{line}; no promise is declared: a new ledger is opened with just this, so that no second run fits"
+    return f"{line}; promised for all runs together: epsilon {promise.epsilon:g} at delta {promise.delta:g}"
 
 
 def _read(spec: Project, found: dict[str, Any], lines: list[str]) -> Answer | None:
