@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.threat import Game, Rows, hash_columns
+from attacks.threat import Game, Rows, concatenate, hash_columns
 from dpsynth.records import Records
 
 _MOST_ROWS = 200_000  # rows of a negative output
@@ -37,7 +37,7 @@ class Nursery:
         member = game.member[~aside]
         view = replace(game.view, candidates=candidates.take(~aside), prior=float(member.mean()))
         groups = {name: group[~aside] for name, group in game.groups.items()}
-        rows = round(len(game.view.synthetic) * float(member.sum()) / len(members))
+        rows = round(len(game.view.synthetic) * view.sampled * float(member.sum()) / len(members))
         return cls(
             replace(game, view=view, member=member, groups=groups),
             candidates.rows.take(np.flatnonzero(candidates.rows_of(aside))),
@@ -72,14 +72,21 @@ def leaky(game: Game, share: float, rng: np.random.Generator, *, verbatim: bool)
     Word for word, or (not `verbatim`) cell by cell: inside a cell the values are then those of the table's
     own rows in the same cell. A generator that copies encoded rows does that, and it is harder to see. A
     share of 1 has nothing but copies.
+
+    Where the members are a sample of the training data, so are the copies: of the rows of others none are at hand, and
+    the table's own rows stand in for them.
     """
     table, candidates = game.view.synthetic, game.view.candidates
-    copies = len(table) if share == 1.0 else max(1, round(len(table) * share / (1.0 - share)))
+    whole = len(table) if share == 1.0 else len(table) * share / (1.0 - share)
+    copies = max(1, round(whole * game.view.sampled))
     members = np.flatnonzero(candidates.rows_of(game.member))
     copied = candidates.rows.take(members[_spread(len(members), copies, rng)])
     if not verbatim:
         copied = _in_style(copied, table, rng)
-    return game.on(copied) if share == 1.0 else game.with_rows(copied)
+    if share < 1.0:
+        return game.with_rows(copied)
+    rest = table.take(rng.permutation(len(table))[: len(table) - copies])
+    return game.on(concatenate([copied, rest]))
 
 
 def recoded(game: Game, rng: np.random.Generator) -> Game:

@@ -52,6 +52,7 @@ class SuiteResult:
     smallest share of the rows whose cells, when copied, these attacks were seen to see. `left_out`: attacks that
     did not fit into the time budget. `isolation` (units,): how far each unit is from everybody else. `knows_held_out`:
     the table is not made from the members, or not from them alone. `word_for_word`: rows that are in two tables.
+    `sampled`: the share of the training units that the members are.
     """
 
     verdict: str
@@ -71,6 +72,7 @@ class SuiteResult:
     isolation: Floats = field(default_factory=lambda: np.zeros(0), repr=False)
     knows_held_out: bool = False
     word_for_word: WordForWord | None = None
+    sampled: float = 1.0
 
     @property
     def worst(self) -> AttackResult | None:
@@ -92,6 +94,7 @@ class SuiteResult:
             "unit": self.entity,
             "members": self.members,
             "controls_held_out": self.controls_held_out,
+            "members_are_this_share_of_the_training_data": self.sampled,
             "split_is_random": self.split_is_random,
             "worst_attack": worst.label if worst else None,
             "epsilon_at_least": self.epsilon_at_least,

@@ -50,6 +50,7 @@ def run_suite(
     coin: float | None = None,
     must_see: float = 0.01,
     time_budget: float | None = None,
+    sampled: float = 1.0,
 ) -> SuiteResult:
     """Attacks a synthetic table and says what was found. Internal: it is computed from real rows.
 
@@ -64,8 +65,9 @@ def run_suite(
     secret). `groups`: columns whose cells are groups to be looked at by themselves. `coin`: the probability with
     which each unit was held out by a coin of its own, when declared; it sharpens the bound on epsilon.
     `must_see`: the copied share of the rows that the attacks have to see when it is planted; else INCONCLUSIVE.
-    `time_budget`: CPU seconds; what does not fit is left out and named in the result. `rng` decides ties,
-    permutations and planted outputs; without it the operating system does.
+    `sampled`: the share of the training units that `members` hold, when they are a random sample of them; copies are
+    planted in keeping with it. `time_budget`: CPU seconds; what does not fit is left out and named in the result.
+    `rng` decides ties, permutations and planted outputs; without it the operating system does.
 
     Raises DataError when rows do not fit the schema, AuditError (A1xx) when the input is unusable.
     """
@@ -74,6 +76,8 @@ def run_suite(
     _check_share(must_see, "A105", "must_see is not a share")
     if coin is not None:
         _check_share(coin, "A106", "the hold-out coin is not a probability")
+    if not 0 < sampled <= 1:
+        raise AuditError("A111", "sampled is not a share", "give a number above 0 and at most 1")
     asked = Asked(tuple(secrets), tuple(quasi_identifiers), tuple(groups))
     asked.check(list(schema.modelled))
     files = _files(synthetic, members, controls, schema)
@@ -83,7 +87,7 @@ def run_suite(
         return replace(
             verdicts.nothing(prepared.problem, entity, promised, split_is_random, odd), word_for_word=copied
         )
-    view = prepared.view if coin is None else replace(prepared.view, prior=1.0 - coin)
+    view = replace(prepared.view, sampled=sampled, prior=prepared.view.prior if coin is None else 1.0 - coin)
     parts = groups_of(view.candidates, schema, asked.groups)
     game = Game(view, prepared.member, promised, split_is_random, coin, entity, parts)
     result = run_game(

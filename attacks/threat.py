@@ -208,7 +208,8 @@ class Candidates:
 class View:
     """What the attacker holds.
 
-    `prior`: the share of candidate units that were in the training data. `grown`: when the synthetic table is
+    `prior`: the share of candidate units that were in the training data. `sampled`: the share of the training units
+    that are candidates, all or a random sample. `grown`: when the synthetic table is
     another view's with rows added at its end, that view and the rows; distances are then not computed twice.
     `has_finer_values`: whether, by the schema, a value may say more than its cell.
     """
@@ -219,6 +220,7 @@ class View:
     cliques: tuple[Clique, ...] | None = None  # the marginals that the generator measured, when known
     grown: tuple[View, Rows] | None = None
     has_finer_values: bool = False
+    sampled: float = 1.0
 
     def once(self, what: str, compute: Callable[[], T]) -> T:
         """`compute`'s value, computed the first time that `what` is asked for."""

@@ -60,7 +60,7 @@ def conclude(
     return SuiteResult(
         verdict, headline, bound, game.claim, game.entity, game.members, game.controls, case.attacks,
         case.controls, case.smallest_share, game.split_is_random, case.warnings(), game.member, left_out,
-        game.view.candidates.isolation, case.knows_held_out,
+        game.view.candidates.isolation, case.knows_held_out, sampled=game.view.sampled,
     )  # fmt: skip
 
 
@@ -202,9 +202,18 @@ class _Case:
     def _no_evidence(self) -> str:
         names = len({attack.name for attack in self.attacks})
         return (
-            f"None of {names} attacks told the {self.game.members:,} {self._people} of the training data "
-            f"from the {self.game.controls:,} held out. They would have seen {self._would_have_seen()}; a "
-            "reversible recoding of every row they would not. This is no proof of privacy."
+            f"None of {names} attacks told {self._members} from the {self.game.controls:,} held out. They would have "
+            f"seen {self._would_have_seen()}; a reversible recoding of every row they would not. This is no proof of "
+            "privacy."
+        )
+
+    @property
+    def _members(self) -> str:
+        view = self.game.view
+        if view.sampled == 1.0:
+            return f"the {self.game.members:,} {self._people} of the training data"
+        return (
+            f"a sample of {self.game.members:,} {self._people}, {percent(view.sampled)} of the training data,"
         )
 
     def _would_have_seen(self) -> str:

@@ -82,7 +82,7 @@ class ThreeWayRatio:
 
     def __call__(self, view: View, rng: np.random.Generator) -> Floats:
         real, synthetic = compact(view)
-        step = len(synthetic) / max(1.0, view.prior * len(real))
+        step = view.sampled * len(synthetic) / max(1.0, view.prior * len(real))
         scores = np.zeros(len(real), np.float64)
         for clique in all_triples(real.domain):
             found = Residual.of(real, synthetic, clique)

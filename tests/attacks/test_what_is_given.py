@@ -13,6 +13,7 @@ from known_leaks import population
 
 import attacks
 from attacks import INCONCLUSIVE, LEAK, NO_EVIDENCE, VIOLATION, Holds, ThreatModel, Wants, timing
+from attacks.planted import leaky
 from attacks.prepare import finer_than_cells
 from attacks.reidentification.nearest import ClosestRecord
 from attacks.split import held_out_in_table
@@ -206,6 +207,40 @@ def test_which_attacks_run_does_not_depend_on_the_rows() -> None:
     draw = lambda n: pd.DataFrame({"age": 10 * rng.integers(0, 10, n)})  # noqa: E731
     result = attacks.run_suite(draw(200), draw(200), draw(200), schema, None, rng=rng)
     assert any(attack.name == "exact row" for attack in result.attacks)
+
+
+class TestSampledMembers:
+    """The members are a tenth of the training data: most copies are of people whom nobody attacks."""
+
+    def test_copies_are_planted_in_keeping_with_it(self, files: Make) -> None:
+        case = files(1000, 500)
+        ordered = np.ones(COLUMNS, bool)
+        rows = Rows.of_records(case.members, ordered)
+        view = View(
+            Rows.of_records(case.reference, ordered),
+            Candidates(rows, np.arange(1000), ordered),
+            0.5,
+            sampled=0.1,
+        )
+        game = Game(view, np.ones(1000, bool), None)
+        known = set(rows.keys.tolist())
+        for share, whole in ((1.0, 1000), (0.5, 1100)):
+            made = leaky(game, share, case.rng, verbatim=True).view.synthetic
+            before = np.isin(view.synthetic.keys, rows.keys).sum()
+            copied = sum(key in known for key in made.keys.tolist())
+            assert len(made) == whole
+            assert copied <= before + 100
+            assert copied >= 100
+
+    def test_the_words_say_so(self, files: Make) -> None:
+        case = files(800, 800, seed=2)
+        result = case.run(case.reference, sampled=0.1, must_see=0.5, attacks=[Copies()])
+        assert result.verdict == NO_EVIDENCE, str(result)
+        assert "told a sample of 800 rows, 10 % of the training data, from" in result.headline
+        assert result.as_json()["members_are_this_share_of_the_training_data"] == 0.1
+        with pytest.raises(AuditError) as caught:
+            case.run(case.reference, sampled=1.5)
+        assert caught.value.code == "DPS-A111"
 
 
 class Tick:
