@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,20 @@ class Private:
 
     training: Table
     holdout: Table
+    sampled: bool = False
+    """Whether these are all rows, or those of some units, chosen by secret coins."""
+
+    @property
+    def caution(self) -> tuple[str, ...]:
+        """What a reader of attacks and evaluation must know about the rows they looked at."""
+        if not self.sampled:
+            return ()
+        entity = self.training.schema.unit.entity
+        members, others = _units(self.training), _units(self.holdout)
+        return (
+            f"attacks and evaluation looked at a sample: all rows of {members:,} {entity}s of the training part and of "
+            f"{others:,} held-out {entity}s, drawn by secret coins; of every other {entity} they say nothing",
+        )
 
     @classmethod
     def of(cls, table: Table, intake: Intake) -> Private:
@@ -41,7 +56,7 @@ class Private:
 
     def under(self, schema: Schema) -> Private:
         """The same rows under the schema of a model that discovered what theirs leaves open."""
-        return Private(self.training.under(schema), self.holdout.under(schema))
+        return Private(self.training.under(schema), self.holdout.under(schema), self.sampled)
 
     @classmethod
     def split_again(cls, table: Table, held_out: Mapping[str, Any]) -> Private:
@@ -49,12 +64,6 @@ class Private:
 
         Raises UsageError when it does not describe this table.
         """
-        if "sample_of_units" in held_out:
-            raise UsageError(
-                "U213",
-                "the fit streamed its table: it kept a sample of it and no list of who was held out",
-                "dpsynth run attacks with that sample; or give --train and --holdout",
-            )
         if held_out.get("table_sha256") != digest(table).hex():
             raise UsageError(
                 "U117", "the hold-out file belongs to another table", "give the one written by the fit"
@@ -76,9 +85,13 @@ class Private:
         return cls(table.take(kept & ~mask), table.take(kept & mask))
 
 
+def _units(table: Table) -> int:
+    return len(table) if table.units is None else len(np.unique(table.units))
+
+
 def require_enough(table: Table, holdout: float) -> None:
     """Refuse, before anything is spent, a table so small that no attack could run: AuditError A323."""
-    units = len(table) if table.units is None else len(np.unique(table.units))
+    units = _units(table)
     if units * min(holdout, (1 - holdout) / 2) < 2 * attacks.FEWEST:
         raise AuditError(
             "A323",
@@ -153,6 +166,11 @@ class Audit:
         return audit
 
 
+def findings_digest(suite: Mapping[str, Any]) -> str:
+    """SHA-256 of what the attacks found, as JSON, in 64 hexadecimal digits; the same before and after it was saved."""
+    return hashlib.sha256(json.dumps(suite, sort_keys=True).encode()).hexdigest()
+
+
 def audit_rows(
     model: FittedModel,
     synthetic: Table,
@@ -182,10 +200,15 @@ def audit_rows(
         quasi_identifiers=asked.quasi_identifiers,
         groups=asked.groups,
         coin=holdout,
+        sampled=_share(private, model),
         progress=lambda _, done: progress("attacking", done),
     )
+    suite = replace(suite, warnings=(*private.caution, *suite.warnings))
     rows = digest(synthetic).hex()
-    ledger.record_audit(model.id, suite.verdict, samples=1, rows_sha256=[rows])
+    attacked = {**suite.as_json(), "drawings": drawings(suite)}
+    ledger.record_audit(
+        model.id, suite.verdict, samples=1, rows_sha256=[rows], findings_sha256=findings_digest(attacked)
+    )
     if suite.verdict == attacks.VIOLATION:
         ledger.block(model.id, "the attacks found more than the promise allows (VIOLATION)")
     found = evaluation.evaluate(
@@ -197,8 +220,15 @@ def audit_rows(
         rng=np.random.default_rng(),
         progress=lambda _, done: progress("evaluating", done),
     )
-    attacked = {**suite.as_json(), "drawings": drawings(suite)}
+    found = replace(found, notes=(*private.caution, *found.notes))
     return Audit(model.id, rows, attacked, found.as_json()), suite, found
+
+
+def _share(private: Private, model: FittedModel) -> float:
+    """Which part of the training rows the attacks look at: 1 but for a sample, else by the model's noisy total."""
+    if not private.sampled:
+        return 1.0
+    return min(1.0, max(1, len(private.training)) / max(1.0, model.generator.total))
 
 
 def require_releasable(ledger: Ledger, model: FittedModel, synthetic: Table, audit: Audit) -> int:
@@ -218,7 +248,11 @@ def require_releasable(ledger: Ledger, model: FittedModel, synthetic: Table, aud
     if audit.model_id != model.id or audit.rows_sha256 != rows:
         raise AuditError("A321", "the audit is of other rows or of another model", "audit exactly these rows")
     entries = ledger.audits(model.id)
-    if not any(rows in entry.rows_sha256 and entry.verdict == audit.verdict for entry in entries):
+    found = (None, findings_digest(audit.suite))
+    if not any(
+        rows in entry.rows_sha256 and entry.verdict == audit.verdict and entry.findings_sha256 in found
+        for entry in entries
+    ):
         raise AuditError(
             "A322", "the ledger knows no such audit of these rows", "run dpsynth audit with this ledger"
         )

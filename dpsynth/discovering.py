@@ -14,6 +14,7 @@ from dpsynth.discovery import public_scale, with_bounds, with_values
 from dpsynth.domain import Domain
 from dpsynth.encoding import Encoding, special_values
 from dpsynth.errors import SchemaError
+from dpsynth.privacy.curator import Curator
 from dpsynth.privacy.discovery import (
     BoundSearch,
     RawColumn,
@@ -77,7 +78,7 @@ def bounded(table: Table, units: Sequence[bytes] | None, *, holdout: float) -> I
         return take_in(Encoding(table.schema).encode(table), units, rows_per_unit=k, holdout=holdout)
     raw = {name: _raw(table, name, column) for name, column in table.schema.unknown.items()}
     return take_in(
-        _ranked(table), units, rows_per_unit=k, holdout=holdout, raw=raw, planned=table.schema.domain
+        ranked(table), units, rows_per_unit=k, holdout=holdout, raw=raw, planned=table.schema.domain
     )
 
 
@@ -85,7 +86,13 @@ def discovered(table: Table, intake: Intake, run: Run, asked: Sequence[Search]) 
     """Charge for the answers, get them, and put the table under the schema that they make."""
     if not asked:
         return table, intake
-    door, columns = intake.curator(run), dict(table.schema.columns)
+    known = table.under(answered(table.schema, intake.curator(run), asked))
+    return known, intake.recoded(Encoding(known.schema).encode(known))
+
+
+def answered(schema: Schema, door: Curator, asked: Sequence[Search]) -> Schema:
+    """The schema with what the door says, each answer for its charge."""
+    columns = dict(schema.columns)
     for search in asked:
         column = columns[search.column]
         if isinstance(search, ValueSearch) and isinstance(column, CategoryColumn):
@@ -96,8 +103,7 @@ def discovered(table: Table, intake: Intake, run: Run, asked: Sequence[Search]) 
             columns[search.column] = with_bounds(column, low, high, cells, search.charge.purpose)
         else:
             raise ValueError("the plan asks for something else than the schema")
-    known = table.under(table.schema.with_columns(columns))
-    return known, intake.recoded(Encoding(known.schema).encode(known))
+    return schema.with_columns(columns)
 
 
 def _raw(table: Table, name: str, column: Modelled) -> RawColumn:
@@ -109,7 +115,7 @@ def _raw(table: Table, name: str, column: Modelled) -> RawColumn:
     return RawColumn(values, there)
 
 
-def _ranked(table: Table) -> Records:
+def ranked(table: Table) -> Records:
     """Records by which the rows of a unit are ranked. What is still unknown is written as numbers that depend on the cell
     alone: on no other row, and so on nobody else."""
     schema, unknown = table.schema, table.schema.unknown

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from dpsynth import discovering
 from dpsynth.constraining import BrokenBySource, refusal
 from dpsynth.constraints import Rules
-from dpsynth.encoding import Encoding
-from dpsynth.errors import SchemaError
+from dpsynth.errors import UsageError
 from dpsynth.model import FittedModel
+from dpsynth.prior import Prior
 from dpsynth.privacy.ledger import Run
-from dpsynth.privacy.stream_intake import StreamIntake, take_in_stream
+from dpsynth.privacy.stream_intake import Rules as Split
+from dpsynth.privacy.stream_intake import StreamIntake, sampled_again, take_in_stream
 from dpsynth.progress import Progress, silent
 from dpsynth.schema import Schema
 from dpsynth.synthesis import Plan, fit_behind, unit_keys, unit_of
 from dpsynth.table import Table
-from dpsynth.table.fingerprint import digest
 from dpsynth.table.scanning import scan
 
 SAMPLE = 30_000
@@ -33,42 +34,86 @@ def take_in_large(
     despite: bool = False,
     keep: int = SAMPLE,
     folder: Path | None = None,
+    compared: bool = False,
     progress: Progress = silent,
 ) -> StreamIntake:
     """The source, checked row by row, bounded and split; releases nothing and costs nothing.
 
-    `source`: csv or parquet files or a DuckDB relation. `despite`: rows may break the schema's constraints. `folder`: for
-    the encoded rows, about one byte for each value (and four times as much, for a while, where units have several rows).
+    `source`: csv or parquet files, the address of a table in a database, or a DuckDB relation. `despite`: rows may break
+    the schema's constraints. `folder`: for the encoded rows, about one byte for each value (and four times as much, for a
+    while, where units have several rows). `compared`: a public table will be compared with these rows.
 
-    Raises DataError for rows that do not fit or break a constraint, SchemaError for a column that is still to be
-    discovered (S153), CapacityError when the disk is full.
+    Raises DataError for rows that do not fit or break a constraint, CapacityError when the disk is full.
     """
-    if schema.unknown:
-        raise SchemaError(
-            "S153",
-            f"column '{next(iter(schema.unknown))}' is to be discovered, which a streamed table cannot be yet",
-            "declare its values or bounds, or discover them in a part of the table that fits into memory",
-        )
+    tables = _told(_kept_rules(scan(source, schema), schema, despite), progress)
+    return take_in_stream(tables, _rules(schema, holdout, keep), folder=folder, compared=compared)
+
+
+def _rules(schema: Schema, holdout: float, keep: int) -> Split:
     nameless = itertools.count()
-    return take_in_stream(
-        _told(_kept_rules(scan(source, schema), schema, despite), progress),
-        Encoding(schema).domain,
-        rows_per_unit=schema.unit.rows_per_unit,
-        holdout=holdout,
-        units_of=lambda table: unit_keys(table, nameless),
-        digest=digest,
-        keep=keep,
-        folder=folder,
-    )
+    ranked = discovering.ranked if schema.unknown else None
+    return Split(schema, holdout, lambda table: unit_keys(table, nameless), keep, ranked)
 
 
 def fit_large_reserved(
-    intake: StreamIntake, schema: Schema, preview: Plan, run: Run, *, progress: Progress = silent
-) -> FittedModel:
+    intake: StreamIntake,
+    schema: Schema,
+    preview: Plan,
+    run: Run,
+    *,
+    prior: Prior | None = None,
+    progress: Progress = silent,
+) -> tuple[FittedModel, StreamIntake]:
     """As `fit_reserved`, for rows that were taken in before. ValueError when the plan is for another unit."""
     if unit_of(schema) != preview.unit:
         raise ValueError("the table's unit is not the plan's")
-    return fit_behind(intake.curator(run), schema, preview, run, progress=progress)
+    if preview.searches:
+        schema = discovering.answered(schema, intake.curator(run), preview.searches)
+        intake = intake.recoded(schema)
+    model = fit_behind(intake.curator(run), schema, preview, run, prior=prior, progress=progress)
+    return model, intake
+
+
+def noted(intake: StreamIntake, holdout: float) -> dict[str, Any]:
+    """What finds the same sample in the same table again, for an audit later. Private: it says who was held out.
+
+    `probability`: of each unit's coin; `run_key`: by which coins fell; `keep`: how many units were asked for.
+    """
+    return {
+        "probability": holdout,
+        "table_sha256": intake.fingerprint.hex(),
+        "run_key": intake.run_key.hex(),
+        "keep": SAMPLE,
+        "sample_of_units": {"training": units_in(intake.training), "holdout": units_in(intake.holdout)},
+    }
+
+
+def sample_again(
+    source: Any, schema: Schema, note: Mapping[str, Any], *, progress: Progress = silent
+) -> tuple[Table, Table]:
+    """Training and held-out rows of the sample that a `noted` run has looked at, in one pass over its table.
+
+    Raises UsageError U294 for another table, U213 for a note that does not say how rows were chosen.
+    """
+    try:
+        run_key, keep = bytes.fromhex(note["run_key"]), int(note["keep"])
+    except (KeyError, ValueError, TypeError):
+        raise UsageError(
+            "U213",
+            "the fit left no note by which its sample of units could be found again",
+            "dpsynth run attacks with that sample; or give --train and --holdout",
+        ) from None
+    rules = _rules(schema, note["probability"], keep)
+    training, holdout, fingerprint = sampled_again(_told(scan(source, schema), progress), rules, run_key)
+    if fingerprint.hex() != note.get("table_sha256"):
+        raise UsageError(
+            "U294", "the hold-out file belongs to another table", "give the table that was fitted, unchanged"
+        )
+    return training, holdout
+
+
+def units_in(rows: Table) -> int:
+    return len(rows) if rows.units is None or rows.unit_labels is None else len(rows.unit_labels)
 
 
 def _kept_rules(tables: Iterator[Table], schema: Schema, despite: bool) -> Iterator[Table]:

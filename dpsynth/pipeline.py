@@ -193,6 +193,7 @@ def _taken(data: Source, schema: Schema, settings: Settings, progress: Progress)
         holdout=settings.holdout,
         despite=settings.despite,
         progress=progress,
+        compared=settings.prior is not None,
     )
 
 

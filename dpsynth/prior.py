@@ -16,7 +16,7 @@ import hashlib
 import itertools
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -119,10 +119,14 @@ class PriorFile:
     path: Path
     reason: str
 
-    def beside(self, private: Table, source: Source) -> Prior:
-        """The table, read and compared with the private one; errors as `Prior.read` and `Prior.require_other`."""
+    def beside(
+        self, private: Table, source: Source, thinned: Callable[[Table], Table] | None = None
+    ) -> Prior:
+        """The table, read and compared with the private one; errors as `Prior.read` and `Prior.require_other`. `thinned`:
+        how `private` was chosen from all private rows by what is in them, so that the public ones are too."""
         prior = Prior.read(self.path, private.schema, self.reason)
-        prior.require_other(private, source)
+        shown = prior if thinned is None else replace(prior, table=thinned(prior.table))
+        shown.require_other(private, source)
         return prior
 
 

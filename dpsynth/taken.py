@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dpsynth.auditing import Private, held_out, require_enough
 from dpsynth.constraining import require_source
 from dpsynth.errors import UsageError
-from dpsynth.large import fit_large_reserved, take_in_large
+from dpsynth.large import fit_large_reserved, noted, sample_again, take_in_large, units_in
 from dpsynth.model import FittedModel
 from dpsynth.prior import Prior, PriorFile
 from dpsynth.privacy.curator import Curator
@@ -60,9 +60,17 @@ class Taken(Protocol):
 
 
 def take(
-    source: Source, schema: Schema, *, engine: str, holdout: float, despite: bool, progress: Progress
+    source: Source,
+    schema: Schema,
+    *,
+    engine: str,
+    holdout: float,
+    despite: bool,
+    progress: Progress,
+    compared: bool = False,
 ) -> Taken:
     """Read and check `source`; each unit is held out with probability `holdout`. `despite`: rows may break constraints.
+    `compared`: a public table will be compared with the rows.
 
     Raises DataError for rows that do not fit, UsageError U214 for an unknown engine, and what `scan` raises.
     """
@@ -71,14 +79,13 @@ def take(
         require_source(table, source, schema, despite=despite)
         return InMemory(table, source)
     if engine == DUCKDB:
-        return Streamed(
-            schema,
-            take_in_large(source, schema, holdout=holdout, despite=despite, progress=progress),
-            holdout,
+        intake = take_in_large(
+            source, schema, holdout=holdout, despite=despite, compared=compared, progress=progress
         )
+        return Streamed(schema, intake, holdout, source)
     if engine == SPARK:
         taken = take_in_cluster(source, schema, holdout=holdout, despite=despite, progress=progress)
-        return Streamed(schema, taken, holdout)
+        return Streamed(schema, taken, holdout, source)
     raise UsageError("U214", f"there is no engine {engine!r}", f"choose one of {', '.join(ENGINES)}")
 
 
@@ -114,6 +121,7 @@ class Streamed:
     schema: Schema
     intake: StreamIntake | SparkIntake
     holdout: float
+    source: Source
 
     @property
     def fingerprint(self) -> bytes:
@@ -123,31 +131,47 @@ class Streamed:
         require_enough(self.intake.both, holdout)
 
     def prior(self, wanted: PriorFile | None) -> Prior | None:
-        if wanted is not None:
+        if wanted is None:
+            return None
+        sketch = None if isinstance(self.intake, SparkIntake) else self.intake.sketch
+        if sketch is None:
             raise UsageError(
                 "U215",
-                "a streamed table has no prior yet",
-                "drop generator: {prior: ...}, or use --engine memory",
+                "a table on a cluster has no prior yet",
+                "drop generator: {prior: ...}, or use --engine duckdb or memory",
             )
-        return None
+        return wanted.beside(sketch.rows, self.source, sketch.thinned)
 
     def fit(self, preview: Plan, run: Run, holdout: float, prior: Prior | None, progress: Progress) -> Behind:
-        if holdout != self.holdout or prior is not None:
-            raise ValueError("the rows were split with another probability, or there is a prior")
+        if holdout != self.holdout:
+            raise ValueError("the rows were split with another probability")
         if isinstance(self.intake, SparkIntake):
-            model = fit_spark_reserved(self.intake, self.schema, preview, run, progress=progress)
-        else:
-            model = fit_large_reserved(self.intake, self.schema, preview, run, progress=progress)
+            return self._fit_on_cluster(self.intake, preview, run, progress)
+        model, intake = fit_large_reserved(
+            self.intake, self.schema, preview, run, prior=prior, progress=progress
+        )
+        return Behind(
+            model,
+            intake.curator,
+            Private(intake.training, intake.holdout, sampled=True),
+            noted(intake, holdout),
+        )
+
+    def _fit_on_cluster(self, intake: SparkIntake, preview: Plan, run: Run, progress: Progress) -> Behind:
+        model = fit_spark_reserved(intake, self.schema, preview, run, progress=progress)
         note = {
-            "probability": holdout,
+            "probability": self.holdout,
             "table_sha256": self.fingerprint.hex(),
-            "sample_of_units": {
-                "training": _units(self.intake.training),
-                "holdout": _units(self.intake.holdout),
-            },
+            "sample_of_units": {"training": units_in(intake.training), "holdout": units_in(intake.holdout)},
         }
-        return Behind(model, self.intake.curator, Private(self.intake.training, self.intake.holdout), note)
+        return Behind(model, intake.curator, Private(intake.training, intake.holdout, sampled=True), note)
 
 
-def _units(rows: Table) -> int:
-    return len(rows) if rows.units is None or rows.unit_labels is None else len(rows.unit_labels)
+def split_again(source: Source, schema: Schema, held_out: Mapping[str, Any]) -> Private:
+    """The rows that an earlier fit's own audit compared with, as `Behind.held_out` remembers them: all, or a sample.
+
+    Raises UsageError when it does not describe this table.
+    """
+    if "sample_of_units" in held_out:
+        return Private(*sample_again(source, schema, held_out), sampled=True)
+    return Private.split_again(read_table(source, schema), held_out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dpsynth import discovering
 from dpsynth.encoding import Encoding
 from dpsynth.entropy import Stream
-from dpsynth.errors import DataError, SchemaError, UsageError
+from dpsynth.errors import DataError, UsageError
 from dpsynth.large import fit_large_reserved, take_in_large
 from dpsynth.privacy.intake import take_in
 from dpsynth.privacy.ledger import Ledger
-from dpsynth.privacy.stream_intake import StreamIntake, take_in_stream
+from dpsynth.privacy.stream_intake import Rules, StreamIntake, take_in_stream
 from dpsynth.schema import Schema
 from dpsynth.synthesis import plan, unit_keys
 from dpsynth.table import Table, joined, read_table
@@ -89,14 +91,11 @@ def test_batches_hold_what_reading_the_whole_table_gives(source: tuple[Any, pd.D
         np.testing.assert_array_equal(whole.missing[name], gone, err_msg=name)
 
 
-def taken(parts: list[Table], schema: Schema, keep: int = 10_000) -> StreamIntake:
-    import itertools
-
+def taken(parts: list[Table], schema: Schema, keep: int = 10_000, **more: Any) -> StreamIntake:
     nameless = itertools.count()
-    return take_in_stream(
-        parts, Encoding(schema).domain, rows_per_unit=schema.unit.rows_per_unit, holdout=0.25, keep=keep,
-        units_of=lambda part: unit_keys(part, nameless), digest=lambda part: b"", stream=Stream.for_tests(b"split"),
-    )  # fmt: skip
+    ranked = discovering.ranked if schema.unknown else None
+    rules = Rules(schema, 0.25, lambda part: unit_keys(part, nameless), keep, ranked)
+    return take_in_stream(parts, rules, stream=Stream.for_tests(b"split"), **more)
 
 
 @pytest.mark.parametrize("by_person", [True, False])
@@ -161,7 +160,7 @@ def test_a_fit_behind_the_door(tmp_path: Path) -> None:
     preview = plan(schema, method="mst", epsilon=5.0, delta=1e-6)
     account = Ledger.in_memory(preview.budget, preview.unit)
     with account.reserve("fit", preview.charges, preview.budget, unit=preview.unit) as run:
-        model = fit_large_reserved(intake, schema, preview, run)
+        model, _ = fit_large_reserved(intake, schema, preview, run)
     assert account.spent().epsilon == pytest.approx(preview.certificate.epsilon)
     sample = model.sample_table(200)
     assert sample.units is not None
@@ -208,8 +207,3 @@ class TestBadInput:
         for odd in (people(3), tmp_path / "a.txt2", [], 7):
             with pytest.raises(UsageError, match="cannot be streamed"):
                 list(scan(odd, schema_of(True)))
-
-    def test_what_is_still_to_be_discovered(self, tmp_path: Path) -> None:
-        schema = Schema(columns={"town": {"type": "category", "discover": {"max_values": 9}}})
-        with pytest.raises(SchemaError, match="discovered"):
-            take_in_large(tmp_path / "none.csv", schema, holdout=0.0)

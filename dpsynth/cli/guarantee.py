@@ -12,7 +12,6 @@ from attacks.guarantee.campaign import Campaign, Claim, Trial, run_campaign
 from attacks.guarantee.many_fits import Looks
 from attacks.guarantee.pairs import pairs
 from dpsynth import synthesis
-from dpsynth.auditing import Private
 from dpsynth.budget import Budget
 from dpsynth.cli.common import Answer, Screen
 from dpsynth.errors import AuditError, UsageError
@@ -22,7 +21,7 @@ from dpsynth.guarantee.of_model import audit_model
 from dpsynth.guarantee.quick import quick_audits
 from dpsynth.mechanisms import METHODS
 from dpsynth.project import Project
-from dpsynth.table import read_table
+from dpsynth.taken import split_again
 from dpsynth.unfinished import load_held_out, write_private
 from dpsynth.versions import VERSION
 
@@ -112,7 +111,7 @@ def _of_model(asked: Asked) -> Findings:
             "U274", "--model needs --project", "name the project file that the model was fitted with"
         )
     spec, model = Project.load(asked.project), synthesis.load(asked.model)
-    private = Private.split_again(read_table(spec.source, spec.schema), load_held_out(asked.model))
+    private = split_again(spec.source, spec.schema, load_held_out(asked.model))
     return audit_model(model, private.training)
 
 

@@ -12,13 +12,14 @@ import typer
 
 import attacks
 from dpsynth import evaluation, pipeline, synthesis
-from dpsynth.auditing import Private, audit_rows
+from dpsynth.auditing import audit_rows
 from dpsynth.cli.common import Answer, Screen
 from dpsynth.cli.guarantee import Asked, audit_guarantee
 from dpsynth.cli.guessing import Files
 from dpsynth.errors import AuditError, UsageError
 from dpsynth.project import Project
 from dpsynth.table import read_table
+from dpsynth.taken import split_again
 from dpsynth.unfinished import load_held_out, require_room, write_private
 
 FOUND = AuditError.exit_code
@@ -164,9 +165,8 @@ def _audit_model(
     spec, fitted = Project.load(project), synthesis.load(model)
     settings = pipeline.settings_of(spec)
     rows = read_table(synthetic, fitted.schema)
-    table = read_table(spec.source, spec.schema)
     split = load_held_out(model)
-    private = Private.split_again(table, split).under(fitted.schema)
+    private = split_again(spec.source, spec.schema, split).under(fitted.schema)
     with pipeline.open_ledger(spec, ledger) as account, screen.progress() as progress:
         found, suite, _ = audit_rows(
             fitted,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dpsynth.encoding import Encoding
 from dpsynth.engines.coins import coins_of, row_coins, unit_words
 from dpsynth.engines.memory import bound_and_split
+from dpsynth.records import Records
 from dpsynth.table import Table, joined
 from dpsynth.unit_names import UnitNames
 from dpsynth.unit_names import joined as joined_names
@@ -41,8 +42,11 @@ class Kept:
     Whether a unit is kept depends on its own coin and on how many others have a smaller one.
     """
 
-    def __init__(self, most: int, *, holdout: float, run_key: bytes) -> None:
-        self._most, self._holdout, self._run_key = most, holdout, run_key
+    def __init__(
+        self, most: int, *, holdout: float, run_key: bytes, ranked: Callable[[Table], Records] | None = None
+    ) -> None:
+        """`ranked`: by which the rows of a unit are ranked, where it is not by their encoded records."""
+        self._most, self._holdout, self._run_key, self._ranked = most, holdout, run_key, ranked
         self._sampling_key = hashlib.sha256(run_key + b"sample").digest()
         self._sides = (_Side(most), _Side(most))
 
@@ -70,10 +74,48 @@ class Kept:
     def _bounded(self, some: _Some) -> Table:
         if some.units is None:
             return some.rows
-        records = Encoding(some.rows.schema).encode(some.rows)
+        ranked = Encoding(some.rows.schema).encode if self._ranked is None else self._ranked
+        records = ranked(some.rows)
         bound = some.rows.schema.unit.rows_per_unit
         cut = bound_and_split(records, some.units, rows_per_unit=bound, holdout=0.0, run_key=self._run_key)
         return some.rows.take(cut.training)
+
+    def __reduce__(self) -> str:
+        raise TypeError("kept rows are private: they cannot be pickled or copied")
+
+
+class Sketch:
+    """Rows of a stream chosen by what is in them: all that have one of the `most` smallest keyed hashes of their known
+    columns. Whether two tables hold the same rows, and how often, shows in their sketches under one key."""
+
+    def __init__(self, most: int, run_key: bytes) -> None:
+        words = np.frombuffer(hashlib.shake_256(run_key + b"sketch").digest(16), dtype="<u8")
+        self._first, self._odd = words[:1].astype(np.uint64), words[1:].astype(np.uint64) | np.uint64(1)
+        self._side = _Side(most)
+
+    def take(self, rows: Table) -> None:
+        self._side.take(_Some(rows, self._hashes(rows), None))
+
+    @property
+    def rows(self) -> Table:
+        return self._side.rows().rows
+
+    def thinned(self, rows: Table) -> Table:
+        """Of another table the rows that this sketch would have kept."""
+        return rows.take(self._hashes(rows) < self._side.ceiling)
+
+    def _hashes(self, rows: Table) -> Coins:
+        """A uniform in [0, 1) for each row, shape (rows,), equal for equal rows."""
+        found = np.broadcast_to(self._first, len(rows)).copy()
+        for name in rows.schema.modelled:
+            if name not in rows.schema.unknown:
+                values = rows.values[name].astype(np.float64) + 0.0  # one zero
+                cell = np.where(rows.missing[name], np.nan, values).view(np.uint64)
+                found = (found ^ cell) * self._odd
+                found ^= found >> np.uint64(32)
+                found *= np.uint64(0xD6E8FEB86659FD93)
+                found ^= found >> np.uint64(32)
+        return np.asarray((found >> np.uint64(11)) / 2.0**53)
 
     def __reduce__(self) -> str:
         raise TypeError("kept rows are private: they cannot be pickled or copied")
@@ -83,11 +125,11 @@ class _Side:
     """The units with the smallest coins so far."""
 
     def __init__(self, most: int) -> None:
-        self._most, self._ceiling = most, 1.0
+        self._most, self.ceiling = most, 1.0
         self._parts: list[_Some] = []
 
     def take(self, some: _Some) -> None:
-        kept = some.below(self._ceiling)
+        kept = some.below(self.ceiling)
         if len(kept.rows) or not self._parts:
             self._parts.append(kept)
         if sum(len(part.rows) for part in self._parts) > 4 * self._most:
@@ -96,8 +138,8 @@ class _Side:
     def _prune(self) -> None:
         coins = np.unique(np.concatenate([part.coins for part in self._parts]))
         if len(coins) > self._most:
-            self._ceiling = float(coins[self._most])
-        whole = _together([part.below(self._ceiling) for part in self._parts])
+            self.ceiling = float(coins[self._most])
+        whole = _together([part.below(self.ceiling) for part in self._parts])
         self._parts = [whole]
 
     def rows(self) -> _Some:

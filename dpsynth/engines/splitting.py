@@ -8,7 +8,7 @@ brought into memory, sorted by unit and rank, cut to the bound and written to it
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from dpsynth.engines.bounding import first_of_each
 from dpsynth.engines.coins import check_split, coins_of, ranks, row_coins, unit_words
 from dpsynth.engines.spool import Column, Spool
 from dpsynth.engines.spooled import SpoolEngine
+from dpsynth.engines.unknown import Unknown
 from dpsynth.records import Records, code_dtype
 from dpsynth.unit_names import UnitNames
 
@@ -30,10 +31,12 @@ _PAIRS = (("unit 0", "unit 1"), ("rank 0", "rank 1"))
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Consecutive rows of a source. `units[i]` names row i's unit; None: every row is one."""
+    """Consecutive rows of a source. `units[i]` names row i's unit; None: every row is one. `ranked`: records of the same
+    rows, by which those of a unit are ranked where it is not by `records`."""
 
     records: Records
     units: Sequence[bytes] | None = None
+    ranked: Records | None = None
 
 
 def spooled(
@@ -44,8 +47,10 @@ def spooled(
     holdout: float,
     run_key: bytes,
     folder: Path | None = None,
+    unknown: Unknown | None = None,
 ) -> SpoolEngine:
-    """The engine over the training part of all batches; see `bound_and_split` for what is decided and how.
+    """The engine over the training part of all batches; see `bound_and_split` for what is decided and how. `unknown`: where
+    the records hold columns that are still to be discovered.
 
     CapacityError C170 when `folder` (the temporary folder without one) is full.
     """
@@ -63,7 +68,7 @@ def spooled(
         first += len(batch.records)
     if rows is None:
         raise ValueError("one batch at least")
-    return rows.engine()
+    return replace(rows.engine(), unknown=unknown)
 
 
 class _Rows:
@@ -124,7 +129,7 @@ def _keys(batch: Batch, holdout: float, run_key: bytes) -> tuple[NDArray[np.int6
     units = UnitNames.of(batch.units or ())
     words = units.once(run_key, unit_words)
     training = np.flatnonzero((coins_of(words[:, 0]) >= holdout)[units.codes])
-    ranked = ranks(units, batch.records, training, run_key)
+    ranked = ranks(units, batch.records if batch.ranked is None else batch.ranked, training, run_key)
     return training, np.concatenate([words[units.codes[training], 1:3], ranked[:, :2]], axis=1)
 
 

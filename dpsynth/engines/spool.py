@@ -7,7 +7,7 @@ so that a killed process leaves no private bytes behind, and nobody else can ope
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -68,9 +68,16 @@ class Column:
 class Spool:
     """Records of one domain, column by column."""
 
-    def __init__(self, domain: Domain, folder: Path | None = None) -> None:
-        self.domain = domain
-        self._columns = tuple(Column(code_dtype(size), folder) for size in domain.sizes)
+    def __init__(
+        self, domain: Domain, folder: Path | None = None, columns: Mapping[str, Column] | None = None
+    ) -> None:
+        """`columns`: those of some attributes, where they are on disk already."""
+        self.domain, self.folder, there = domain, folder, columns or {}
+        sizes = zip(domain.attributes, domain.sizes, strict=True)
+        self._columns = tuple(there.get(a) or Column(code_dtype(size), folder) for a, size in sizes)
+
+    def column(self, attribute: str) -> Column:
+        return self._columns[self.domain.index(attribute)]
 
     def append(self, records: Records) -> None:
         """ValueError for records of another domain; CapacityError C170 when the disk is full."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -13,10 +14,13 @@ from numpy.typing import NDArray
 from dpsynth.counting import tally
 from dpsynth.domain import Clique, Domain
 from dpsynth.engines.base import Counts, Drawn
+from dpsynth.engines.raw import RawColumn
 from dpsynth.engines.spool import CHUNK, Column, Spool
+from dpsynth.engines.unknown import Unknown, places
 from dpsynth.entropy import Stream
 from dpsynth.measurement import Merges
 from dpsynth.records import Codes, Records, code_dtype
+from dpsynth.schema import Schema
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,13 +28,14 @@ class SpoolEngine:
     """Counts over bounded training records on disk. All cliques of a question are counted in one pass.
 
     `sizes`: how many records each unit has, in the order in which its records stand together in `spool`; None: every record
-    is a unit. Counts are remembered, as in memory.
+    is a unit. Counts are remembered, as in memory. `unknown`: columns that are to be discovered, among the spooled ones.
     """
 
     spool: Spool
     rows_per_unit: int
     sizes: Column | None = None
     merges: Merges = field(default_factory=dict)
+    unknown: Unknown | None = field(default=None, repr=False)
     _known: dict[Clique, Counts] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -50,10 +55,36 @@ class SpoolEngine:
         return {clique: self._known[clique] for clique in cliques}
 
     def units_with(self, column: str) -> Mapping[str, int]:
-        raise NotImplementedError("a table that is to be discovered is read into memory")
+        found: Counter[str] = Counter()
+        for raw, units in self._raw(column):
+            found.update(raw.units_with(units))
+        return dict(found)
 
     def units_between(self, column: str, edges: Sequence[float]) -> Counts:
-        raise NotImplementedError("a table that is to be discovered is read into memory")
+        found = np.zeros(max(0, len(edges) - 2) + 1, np.int64)
+        for raw, units in self._raw(column):
+            found += raw.units_between(units, edges)
+        return found
+
+    def _raw(self, column: str) -> Iterator[tuple[RawColumn, NDArray[np.int64]]]:
+        """A column that is to be discovered in parts of whole units, one at least, and the number of each row's unit."""
+        if self.unknown is None:
+            raise ValueError("nothing is to be discovered")
+        for records, units in self._by_unit(places(self.unknown, column)):
+            yield self.unknown.raw(column, records), units
+
+    def recoded(self, schema: Schema) -> SpoolEngine:
+        """The same records under a schema that knows what was to be discovered; known columns stay where they are."""
+        if self.unknown is None or self.merges:
+            raise ValueError("nothing is to be discovered, or cells are merged already")
+        domain, spool = schema.domain, self.spool
+        here = {a: spool.column(a) for a in domain.attributes if a in spool.domain}
+        whole = Spool(domain, spool.folder, here)
+        for name in self.unknown.schema.unknown:
+            encoded = self.unknown.encoder(schema, name)
+            for records in spool.chunks(places(self.unknown, name)):
+                whole.column(name).append(encoded(records))
+        return SpoolEngine(whole, self.rows_per_unit, self.sizes)
 
     def merged(self, merges: Merges) -> SpoolEngine:
         """ValueError for a second merging."""
@@ -90,6 +121,14 @@ class SpoolEngine:
             taken = np.repeat(heads, sizes)
             numbers = np.repeat(np.arange(first, first + len(sizes), dtype=np.int64), sizes)
             yield Drawn(self._part(self.domain.attributes, row, rows).take(taken), numbers[taken])
+            row += rows
+
+    def _by_unit(self, attributes: Sequence[str]) -> Iterator[tuple[Records, NDArray[np.int64]]]:
+        """All records in parts of whole units, and the number of each one's unit within its part."""
+        row = 0
+        for _, sizes in self._unit_parts():
+            rows = int(sizes.sum())
+            yield self._part(attributes, row, rows), np.repeat(np.arange(len(sizes), dtype=np.int64), sizes)
             row += rows
 
     def _unit_parts(self) -> Iterator[tuple[int, NDArray[np.int64]]]:

@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dpsynth.domain import Domain
 from dpsynth.encoding import Encoding
 from dpsynth.engines.coins import RUN_KEY_BYTES
-from dpsynth.engines.keeping import Kept
+from dpsynth.engines.keeping import Kept, Sketch
 from dpsynth.engines.splitting import Batch, spooled
 from dpsynth.engines.spooled import SpoolEngine
+from dpsynth.engines.unknown import Unknown
 from dpsynth.entropy import Stream, system
 from dpsynth.privacy.curator import Curator
 from dpsynth.privacy.ledger import Run
+from dpsynth.records import Records
+from dpsynth.schema import Schema
 from dpsynth.table import Table, joined
+from dpsynth.table.fingerprint import Fingerprint
 from dpsynth.unit_names import UnitNames
 
-UnitKeys = Callable[[Table], UnitNames | None]
-Digest = Callable[[Table], bytes]
+SKETCH = 100_000
+"""Different rows that are kept to see whether another table holds the same ones."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How rows are bounded and split. `units_of` names the unit of each row of a batch (None: every row is one), the same
+    unit by the same name in all batches. `ranked`: by which the rows of a unit are ranked, where it is not by their
+    encoded records. `keep`: about how many units of each part stay in memory as a sample."""
+
+    schema: Schema
+    holdout: float
+    units_of: Callable[[Table], UnitNames | None]
+    keep: int
+    ranked: Callable[[Table], Records] | None = None
+
+    def sampling(self, run_key: bytes) -> Kept:
+        return Kept(self.keep, holdout=self.holdout, run_key=run_key, ranked=self.ranked)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +47,8 @@ class StreamIntake:
     """Private: the engine over the bounded training records, and a sample of the rows of both parts.
 
     `training`, `holdout`: rows of some units, drawn by secret coins, for internal comparisons. `fingerprint`: SHA-256 of
-    the whole table, batch by batch.
+    the whole table. `run_key`: by which all of it was chosen. `sketch`: rows to compare another table with, if asked for.
+    `planned`: the sizes that the plan was made with, where they were to be discovered.
     """
 
     engine: SpoolEngine
@@ -36,6 +56,9 @@ class StreamIntake:
     holdout: Table
     fingerprint: bytes
     stream: Stream
+    run_key: bytes
+    sketch: Sketch | None = None
+    planned: Domain | None = None
 
     @property
     def both(self) -> Table:
@@ -46,7 +69,12 @@ class StreamIntake:
         """The door to the training records; a seeded stream taints the run for ever."""
         if self.stream.seeded:
             run.taint()
-        return Curator(self.engine, run, self.stream)
+        return Curator(self.engine, run, self.stream, planned=self.planned)
+
+    def recoded(self, schema: Schema) -> StreamIntake:
+        """The same split under a schema that knows what was to be discovered."""
+        training, holdout = self.training.under(schema), self.holdout.under(schema)
+        return replace(self, engine=self.engine.recoded(schema), training=training, holdout=holdout)
 
     def __reduce__(self) -> str:
         raise TypeError("an intake holds private rows: it cannot be pickled or copied")
@@ -54,36 +82,53 @@ class StreamIntake:
 
 def take_in_stream(
     tables: Iterable[Table],
-    domain: Domain,
+    rules: Rules,
     *,
-    rows_per_unit: int,
-    holdout: float,
-    units_of: UnitKeys,
-    digest: Digest,
-    keep: int,
     folder: Path | None = None,
     stream: Stream | None = None,
+    compared: bool = False,
 ) -> StreamIntake:
     """As `take_in`, for batches that are let go of one after the other.
 
-    `units_of` names the unit of each row of a batch (None: every row is one), the same unit by the same name in all of
-    them. `keep`: about how many units of each part stay in memory as a sample. `folder`: for the encoded rows.
+    `folder`: for the encoded rows. `compared`: keep a sketch of the rows, to compare another table with.
     """
     source = stream if stream is not None else system()
     run_key = source.bytes(RUN_KEY_BYTES)
-    kept, whole = Kept(keep, holdout=holdout, run_key=run_key), hashlib.sha256()
+    schema, kept, whole = rules.schema, rules.sampling(run_key), Fingerprint()
+    sketch = Sketch(SKETCH, run_key) if compared else None
+    unknown = Unknown(schema) if schema.unknown else None
+    encode = Encoding(schema).encode if unknown is None else unknown.stored
 
     def batches() -> Iterator[Batch]:
         first = 0
         for table in tables:
-            units = units_of(table)
+            units = rules.units_of(table)
             kept.take(table, units, first)
-            whole.update(digest(table))
-            yield Batch(Encoding(table.schema).encode(table), units)
+            whole.update(table)
+            if sketch is not None:
+                sketch.take(table)
+            yield Batch(encode(table), units, None if rules.ranked is None else rules.ranked(table))
             first += len(table)
 
     engine = spooled(
-        batches(), domain, rows_per_unit=rows_per_unit, holdout=holdout, run_key=run_key, folder=folder
+        batches(),
+        schema.domain if unknown is None else unknown.domain,
+        rows_per_unit=schema.unit.rows_per_unit,
+        holdout=rules.holdout,
+        run_key=run_key,
+        folder=folder,
+        unknown=unknown,
     )
     training, held = kept.tables()
-    return StreamIntake(engine, training, held, whole.digest(), source)
+    planned = None if unknown is None else schema.domain
+    return StreamIntake(engine, training, held, whole.digest(), source, run_key, sketch, planned)
+
+
+def sampled_again(tables: Iterable[Table], rules: Rules, run_key: bytes) -> tuple[Table, Table, bytes]:
+    """The sample of both parts that an earlier run with this key drew from the same rows, and their fingerprint."""
+    kept, whole, first = rules.sampling(run_key), Fingerprint(), 0
+    for table in tables:
+        kept.take(table, rules.units_of(table), first)
+        whole.update(table)
+        first += len(table)
+    return *kept.tables(), whole.digest()

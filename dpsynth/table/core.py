@@ -127,13 +127,33 @@ def joined(parts: Sequence[Table]) -> Table:
         return parts[0]
     first = parts[0]
     units, labels = _joined_units(parts)
+    texts = {name: _joined_words(parts, name) for name in first.words}
     return Table(
         first.schema,
-        {name: np.concatenate([part.values[name] for part in parts]) for name in first.values},
+        {
+            name: texts[name][0] if name in texts else np.concatenate([part.values[name] for part in parts])
+            for name in first.values
+        },
         {name: np.concatenate([part.missing[name] for part in parts]) for name in first.missing},
         units,
         labels,
+        {name: words for name, (_, words) in texts.items()},
     )
+
+
+def _joined_words(parts: Sequence[Table], name: str) -> tuple[Array, Array]:
+    """The positions of a column of texts in one list of those that occur, sorted; and the list."""
+    used = [np.unique(part.values[name]) for part in parts]
+    words = sorted(
+        {word for part, kept in zip(parts, used, strict=True) for word in part.words[name][kept].tolist()}
+    )
+    place = {word: i for i, word in enumerate(words)}
+    found = []
+    for part, kept in zip(parts, used, strict=True):
+        into = np.zeros(len(part.words[name]), dtype=np.int32)
+        into[kept] = [place[word] for word in part.words[name][kept].tolist()]
+        found.append(into[part.values[name]])
+    return np.concatenate(found), np.array(words, dtype=object)
 
 
 def _joined_units(parts: Sequence[Table]) -> tuple[NDArray[np.int64] | None, Array | None]:
