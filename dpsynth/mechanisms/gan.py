@@ -63,7 +63,7 @@ class Gan:
     moves: int = 8
     tail: int = 200
     rows: int = 1000
-    label: float = 0.0
+    label: float = 0.15
 
     def plan(self, task: Task, cost: Cost) -> tuple[Charge, ...]:
         """One-ways, and all steps of the critic; a single attribute has the one-way only."""

@@ -23,7 +23,6 @@ from dpsynth.gan.critic import Critic
 from dpsynth.gan.layout import Layout
 from dpsynth.measurement import Measurement
 from dpsynth.mechanisms import Found, Mixed, Task, labelling
-from dpsynth.mechanisms import gan as gan_module
 from dpsynth.mechanisms.coarse import merges_for
 from dpsynth.mechanisms.gan import CRITIC, FINEST, Gan, _most_cells
 from dpsynth.pgm import MergedMixture, MixtureModel
@@ -89,13 +88,16 @@ def test_a_table_on_disk_is_learnt_in_chunks(monkeypatch: pytest.MonkeyPatch) ->
 def test_rows_of_a_unit_share_its_clip() -> None:
     """Three rows a unit: the same event, three times the clip, so about three times the noise on every sum."""
     task = Task(DOMAIN, 3, Workload("y"))
-    plan = QUICK._training(task, Cost(0.1).share(1 - gan_module.ONEWAY_SHARE))
+    critic = QUICK._split(task, Cost(0.1)).critic
+    assert critic is not None
+    plan = QUICK._training(task, critic)
     assert plan.clip == 3.0
-    [_, charge] = QUICK.plan(task, Cost(0.1))
+    [_, charge, label] = QUICK.plan(task, Cost(0.1))
+    assert label.event.rate == 1.0  # type: ignore[union-attr]
     assert charge.purpose == CRITIC
     assert charge.event == plan.event == DpSgd(0.5, plan.sigma, 8)
     found, account = run(copied(900), QUICK, Cost(5.0), k=3)
-    assert [c.purpose for c in account.made] == ["one-way marginals", CRITIC]
+    assert [c.purpose for c in account.made] == ["one-way marginals", CRITIC, labelling.RESIDUALS]
     assert found.generator.domain == DOMAIN
 
 
