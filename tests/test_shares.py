@@ -97,7 +97,8 @@ def test_tasks_carry_the_model_and_write_files_of_the_usual_kind(model: FittedMo
     import pyarrow as pa
 
     numbers = pa.record_batch([pa.array([2, 0, 1])], names=["id"])
-    task = pickle.loads(pickle.dumps(Write(_drawing(model, 900, 7, 300), str(tmp_path))))
+    sent = pickle.dumps(Write(_drawing(model, 900, 7, 300), str(tmp_path)))
+    task = pickle.loads(sent)  # noqa: S301
     for _ in range(2):
         told = [row for batch in task(iter([numbers])) for row in batch.to_pylist()]
         assert [row["problem"] for row in told] == [None] * 3

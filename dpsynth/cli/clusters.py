@@ -42,6 +42,20 @@ def with_engine(spec: Project, engine: str | None, master: str | None) -> Projec
     return replace(spec, data=spec.data.model_copy(update={"engine": wanted}))
 
 
+def checked_there(spec: Project) -> int:
+    """How many rows a table on a cluster has, each of which fits. DataError for one that does not. Releases nothing."""
+    from dpsynth.spark import take_in_cluster
+
+    taken = take_in_cluster(
+        spec.source,
+        spec.schema,
+        holdout=0.0,
+        despite=spec.data.violations == "allow",
+        keep=1,
+    )
+    return taken.rows
+
+
 def drawn_there(
     screen: Screen,
     source: Drawable,

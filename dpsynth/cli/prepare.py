@@ -14,6 +14,7 @@ import typer
 from dpsynth import draft, synthesis
 from dpsynth.budget import Budget
 from dpsynth.cli import choosing
+from dpsynth.cli.clusters import SPARK, checked_there
 from dpsynth.cli.common import Answer, ProjectFile, Screen
 from dpsynth.cli.words import plan_data, plan_text
 from dpsynth.constraining import broken_by_source, refusal
@@ -139,8 +140,20 @@ def _price(spec: Project, budget: Budget) -> str:
     return f"{line}; promised for all runs together: epsilon {promise.epsilon:g} at delta {promise.delta:g}"
 
 
+def _read_there(spec: Project, found: dict[str, Any], lines: list[str]) -> Answer | None:
+    """As `_read`, on a cluster, which says the first thing that does not fit."""
+    try:
+        found["rows"] = checked_there(spec)
+    except DataError as error:
+        return _misfits(lines, error, [error])
+    lines.append(f"data: all {found['rows']} rows fit the schema")
+    return None
+
+
 def _read(spec: Project, found: dict[str, Any], lines: list[str]) -> Answer | None:
     """What the rows say, added to `found` and `lines`; the answer when they do not fit."""
+    if spec.data.engine == SPARK:
+        return _read_there(spec, found, lines)
     try:
         table = read_table(spec.source, spec.schema)
     except DataError as error:

@@ -95,7 +95,10 @@ def take_in_spark(
     if rows_per_unit != 1 and not by_unit:
         raise ValueError("without a unit column every row is a unit: rows_per_unit is 1")
     partitions = jobs.run(lambda: _partitions(frame), "reading on the cluster", {})
-    split = Split(rows_per_unit, holdout, run_key, _offer(keep, partitions), BUCKETS * partitions)
+    if by_unit:  # rows of a unit meet: there is work for everybody, wherever they come from
+        partitions = max(partitions, int(jobs.session.sparkContext.defaultParallelism))
+    offer = _offer(keep, partitions, rows_per_unit)
+    split = Split(rows_per_unit, holdout, run_key, offer, BUCKETS * partitions)
     # what a frame is made of is fixed when it is first used: the settings of the session are as they were
     encoded = (
         _meeting(frame, reader, split, partitions) if by_unit else _alone(frame, reader, split)
@@ -131,9 +134,11 @@ def _partitions(frame: Any) -> int:
     return max(1, planned or int(frame._jdf.rdd().getNumPartitions()))
 
 
-def _offer(keep: int, partitions: int) -> int:
-    """How many units of each part a partition offers. The smallest coins of all are wanted: a few times its share."""
-    return keep if partitions <= FEW else min(keep, max(400, 4 * keep // partitions))
+def _offer(keep: int, partitions: int, rows_per_unit: int) -> int:
+    """How many units of each part a partition offers. The smallest coins of all are wanted: a few times its share, if a
+    unit's rows may be in as many partitions as it has rows."""
+    share = 4 * keep * min(rows_per_unit, partitions) // partitions
+    return keep if partitions <= FEW else min(keep, max(400, share))
 
 
 def _accepted(table: Any) -> tuple[NDArray[Any], Seen]:
