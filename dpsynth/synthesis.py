@@ -149,10 +149,12 @@ def _check_size(mechanism: Mechanism, task: Task, limit: float) -> None:
         wide = ", ".join(
             f"'{a}' ({domain[a]:,})" for a in sorted(domain.attributes, key=lambda a: -domain[a])[:3]
         )
+        side_by_side = sum(domain.sizes)
+        square = ", and it holds all pairs of them" if cells > side_by_side**2 / 2 else ""
         raise CapacityError(
             "C110",
-            f"{mechanism.name} may have to count {cells:.3g} cells, {cells * CELL_BYTES / 2**30:.3g} GB; the widest columns "
-            f"are {wide} (limit {limit:.3g} cells)",
+            f"{mechanism.name} may have to hold {cells:.3g} cells at once, {cells * CELL_BYTES / 2**30:.3g} GB (limit "
+            f"{limit:.3g} cells): the columns have {side_by_side:,} cells together{square}; the widest are {wide}",
             "declare fewer cells or values for them, raise generator: {count_cells: ...}, or take method: independent",
         )
 

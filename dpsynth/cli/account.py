@@ -123,7 +123,7 @@ _DEAR = 1.5
 def _page(account: Ledger) -> str:
     promise, spent = account.promise, account.spent()
     lines = [
-        f"people:    {account.dataset} ({account.unit})",
+        f"account:   {account.dataset}, which protects {account.unit}",
         f"promised:  epsilon {promise.epsilon:g} at delta {promise.delta:g}, for everything ever released about them",
         f"spent:     epsilon {spent.epsilon:.4g}",
         f"left:      {account.remaining().words}",
