@@ -51,7 +51,7 @@ PEERS: Mapping[str, Peer] = {
 GANS: Mapping[str, Peer] = {
     "smartnoise_gan": Peer(
         "smartnoise-synth==1.0.8",
-        ("dpctgan", "patectgan"),
+        ("dpctgan", "dpctgan_small", "patectgan"),
         "its own claim, as it states it; categories are given, without a preprocessing budget; `packaging`, which it needs "
         "and does not ask for, is installed beside it",
     ),
