@@ -79,7 +79,10 @@ def _write_parquet(tables: Iterator[Table], file: IO[bytes], schema: Schema, not
     )
     noted = {"ARROW:schema": base64.b64encode(plain.serialize().to_pybytes())}
     rows = 0
-    listed = [f.name for f in kinds if pa.types.is_dictionary(f.type)]
+    # few values each, however they are written: a dictionary is smaller and no slower
+    listed = [
+        f.name for f in kinds if isinstance(schema.modelled.get(f.name), CategoryColumn | BooleanColumn)
+    ]
     # rows stand in random order: a group's smallest and largest values tell nothing, and cost half the time
     options = {"store_schema": False, "use_dictionary": listed, "write_statistics": False}
     with pq.ParquetWriter(file, kinds, **options) as writer:
