@@ -140,9 +140,8 @@ class Functional:
         return _any(found)
 
 
-class Constraint(Stepping):
-    """One rule; see the head of this file. `change`: the columns that may be altered where a row would break it, the
-    first choice first (default: those named last). `reason`: how the rule is known."""
+class RowRule(Declared):
+    """The fields of a rule about each row by itself."""
 
     forbid: Text | None = None
     require: Text | None = None
@@ -155,6 +154,12 @@ class Constraint(Stepping):
     functional: dict[Text, Text] | None = None
     map: dict[str, Any] | None = None
     one_to_one: bool = False
+
+
+class Constraint(Stepping, RowRule):
+    """One rule; see the head of this file. `change`: the columns that may be altered where a row would break it, the
+    first choice first (default: those named last). `reason`: how the rule is known."""
+
     counts: Counted | None = None
     total: Summed | None = None
     of: Rows | None = None

@@ -74,7 +74,7 @@ class Totals:
 
     @classmethod
     def of(cls, schema: Schema) -> Totals:
-        """Raises SchemaError (S168) for totals that mean nothing for their columns, (S166) for different numbers of rows."""
+        """Raises SchemaError (S168) for totals that mean nothing for their columns, or are about different numbers of rows."""
         known = [(n, rule) for n, rule in enumerate(schema.constraints, 1) if rule.about == "table"]
         if not known:
             return cls(schema, 0, (), ())
@@ -291,7 +291,7 @@ def _size(known: list[tuple[int, Constraint]]) -> int:
     if len(sizes) > 1:
         (one, first), (other, second) = list(sizes.items())[:2]
         raise SchemaError(
-            "S166",
+            "S168",
             f"constraints {first} and {second} are about tables of {one:,} and of {other:,} rows",
             "write of: and the table's rows with each total that does not list all of them",
         )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence as Listed
 from dataclasses import dataclass
 
-from dpsynth.constraints import Rules
-from dpsynth.constraints.sequences import Sequences
+from dpsynth.constraints import Rule, Rules
+from dpsynth.constraints.sequences import Sequence, Sequences
 from dpsynth.evaluation.figures import Json
 from dpsynth.schema import Schema
 from dpsynth.table import Table
@@ -26,12 +26,12 @@ class Kept:
         return dict(vars(self))
 
 
-def kept(tables: Sequence[Table], schema: Schema) -> tuple[Kept, ...]:
+def kept(tables: Listed[Table], schema: Schema) -> tuple[Kept, ...]:
     """One entry for each constraint on rows whose meaning is known; `tables`: synthetic, training and held-out rows. What
     is about the rows of a unit is left out where a table does not know them."""
     rules, following = Rules.of(schema), Sequences.of(schema)
     whole = all(table.units is not None or str(schema.unit.column) in table.values for table in tables)
-    every = [*rules.every, *(following.every if whole else ())]
+    every: list[Rule | Sequence] = [*rules.every, *(following.every if whole else ())]
     broken = [{**rules.broken(table), **(following.broken(table) if whole else {})} for table in tables]
     return tuple(
         Kept(rule.number, rule.words, *(len(found.get(rule.number, ())) for found in broken))

@@ -124,7 +124,7 @@ NORTH = {"counts": {"region": {"north": 10, "south": 10}}}
 @pytest.mark.parametrize(
     ("rules", "code", "numbers"),
     [
-        ([NORTH, {"counts": {"sex": {"f": 1, "m": 2}}}], "S166", None),
+        ([NORTH, {"counts": {"sex": {"f": 1, "m": 2}}}], "S168", None),
         ([{"counts": {"columns": ["region", "sex"], "rows": [["north", "f", 5], ["south", "m", 5]]}},
           {"counts": {"sex": {"f": 6, "m": 4}}}], "S166", (1, 2)),
         ([NORTH, {"forbid": "region == 'north'"}], "S166", (1,)),
