@@ -184,7 +184,6 @@ def with_duckdb(file: Path, schema: Schema, scratch: Path) -> dict[str, Any]:
 def with_spark(file: Path, schema: Schema) -> dict[str, Any]:
     from dpsynth.spark import take_in_cluster
 
-    # first a few rows, so that the executors have loaded what they need: starting is apart
     taken, reading = timed(lambda: take_in_cluster(str(file), schema, holdout=0.0))
     jobs = taken.engine.chunks.jobs
     counts, counting = timed(lambda: taken.engine.marginals(cliques_of(schema)))
@@ -219,6 +218,7 @@ def compare(files: dict[int, Path], schema: Schema, small: Path, scratch: Path) 
         from dpsynth.spark_session import session
 
         _, start = timed(lambda: session(there.master))
+        # first a few rows, so that the executors have loaded what they need
         _, load = timed(lambda: with_spark(small, schema))
         print(f"starting the session {start.cpu:.0f} CPU-s, the executors' Python {load.cpu:.0f} CPU-s\n")
         print(
@@ -237,9 +237,15 @@ def compare(files: dict[int, Path], schema: Schema, small: Path, scratch: Path) 
                 f"\nsame counts: {equal}; jobs for {len(cliques_of(schema))} cliques: {found['jobs']}\n",
                 flush=True,
             )
+        kept = found["taken"].engine.chunks.jobs.session.sparkContext._jsc.sc()
+        before = kept.getExecutorMemoryStatus().size() - 1
         counts, took = killed(there, found["taken"], schema)
+        left = kept.getExecutorMemoryStatus().size() - 1
         equal = same(counts, local[rows]["counts"])
-        print(f"{rows:,} rows, a worker killed in the middle: same counts: {equal} ({took.wall:.0f} s)")
+        print(
+            f"{rows:,} rows, a worker killed in the middle ({before} executors, then {left}): same counts: {equal}"
+        )
+        print(f"that round took {took.wall:.0f} s and {took.cpu:.0f} CPU-s")
 
 
 def demo(kill: bool) -> None:

@@ -56,7 +56,8 @@ class Jobs:
             thread.start()
             try:
                 while not done.wait(POLL_SECONDS):
-                    self.progress(step, _share(context, group))
+                    if self.progress is not silent:  # asking costs Spark a little
+                        self.progress(step, _share(context, group))
             except BaseException:
                 context.cancelJobGroup(group)
                 done.wait(10)
