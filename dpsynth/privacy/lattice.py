@@ -93,9 +93,9 @@ class Atoms:
         size = len(self.masses)
         first = int(places.min()) - self.lowest - size + 1
         curve = gaussian_deltas(mu, self.step * np.arange(first, first + apart, dtype=np.float64))
-        starts = places - int(places.min())
-        rows = np.lib.stride_tricks.sliding_window_view(curve, size)[starts]
-        return np.clip(self.infinity + rows @ self.masses[::-1], 0.0, 1.0)
+        starts, masses = places - int(places.min()), self.masses[::-1].copy()
+        finite = np.array([curve[start : start + size] @ masses for start in starts.tolist()])
+        return np.clip(self.infinity + finite, 0.0, 1.0)
 
 
 def nothing(step: float = 1.0) -> Atoms:
