@@ -109,16 +109,15 @@ def one(options: argparse.Namespace) -> dict[str, Any]:
         (discovering, "bounded"),
     ):
         setattr(home, name, timed(getattr(home, name)))
-    preview = plan(table.schema, method=options.methods[0], epsilon=EPSILON, delta=DELTA)
-    small = table.take(slice(0, 100))
     counting_module.UNCOMPILED = -1
-    for data in (small, table):  # the first loads compiled code
-        counting = 0.0
+    frame, sizes = original(options)
+    for data in (enlarged(frame, sizes, 5_000, len(sizes)), table):  # the first loads compiled code
+        counting, start = 0.0, time.process_time()
+        preview = plan(data.schema, method=options.methods[0], epsilon=EPSILON, delta=DELTA)
         ledger = Ledger.in_memory(Budget(EPSILON, DELTA), preview.unit)
         with ledger.reserve("scaling", preview.charges, preview.budget, unit=preview.unit) as run:
-            start = time.process_time()
             model, _ = fit_reserved(data, preview, run, holdout=0.0)
-            whole = time.process_time() - start
+        whole = time.process_time() - start
     start = time.process_time()
     for _ in model.generator.sample_batches(SAMPLED, np.random.default_rng(3)):
         pass
