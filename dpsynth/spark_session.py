@@ -153,12 +153,14 @@ def _require_reachable(master: str) -> None:
         except (OSError, ValueError, OverflowError):
             continue
         return
-    raise _not_started(f"the Spark master {master} cannot be reached")
+    raise _not_started(f"the master {master} cannot be reached")
 
 
 def _not_started(problem: str) -> UsageError:
     return UsageError(
-        "U283", problem, "check --master (local[4], spark://host:7077, yarn) and that its cluster runs"
+        "U283",
+        f"no Spark session: {problem}",
+        "check --master (local[4], spark://host:7077, yarn) and that its cluster runs",
     )
 
 
@@ -169,7 +171,7 @@ def _started(builder: Any, wanted: Mapping[str, str], said: Path) -> Any:
     except Exception as error:
         if not is_of_spark(error) and not isinstance(error, OSError | RuntimeError):
             raise
-        raise _not_started(f"no Spark session starts ({type(error).__name__})") from None
+        raise _not_started(f"it does not start ({type(error).__name__})") from None
 
 
 @contextmanager

@@ -194,10 +194,10 @@ def _require_alike(paths: Sequence[str]) -> None:
         try:
             kinds.append(pq.read_schema(path).remove_metadata())
         except (pa.ArrowException, ValueError, OSError):
-            raise _differs(Path(path).name, "is not a readable parquet file") from None
+            raise _differs(Path(path).name, "it is not readable") from None
     for path, kind in zip(paths, kinds, strict=True):
         if {f.name: f.type for f in kind} != {f.name: f.type for f in kinds[0]}:
-            raise _differs(Path(path).name, f"has other columns or types than {Path(paths[0]).name}")
+            raise _differs(Path(path).name, f"it has other columns or types than {Path(paths[0]).name}")
 
 
 def _require_alike_there(frame: Any, session: Any) -> None:
@@ -206,8 +206,12 @@ def _require_alike_there(frame: Any, session: Any) -> None:
     for file in files if len(files) > 1 else ():
         found = {field.name: field.dataType for field in session.read.parquet(file).schema}
         if any(found.get(name, kind) != kind or name not in found for name, kind in expected.items()):
-            raise _differs(file.rsplit("/", 1)[-1], "has other columns or types than the others")
+            raise _differs(file.rsplit("/", 1)[-1], "it has other columns or types than the others")
 
 
 def _differs(name: str, how: str) -> DataError:
-    return DataError("D187", f"{name} {how}", "write the files with the same columns and types")
+    return DataError(
+        "D187",
+        f"the parquet file {name} cannot be read with the others: {how}",
+        "write the files with the same columns and types",
+    )
