@@ -16,7 +16,7 @@ from example import SECRET, small_table
 
 import dpsynth
 from dpsynth import AuditError, Budget, BudgetError, Ledger, Schema, release
-from dpsynth.auditing import Audit, Private, held_out, require_releasable
+from dpsynth.auditing import Audit, Private, findings_digest, held_out, require_releasable
 from dpsynth.encoding import Encoding
 from dpsynth.model import FittedModel
 from dpsynth.privacy.intake import take_in
@@ -107,6 +107,22 @@ def test_a_paid_model_is_releasable(schema: Schema, ledger: Ledger, tmp_path: Pa
     model.save(tmp_path / "model")
     again = dpsynth.load(tmp_path / "model")
     assert require_releasable(ledger, again, *audited(ledger, again)) == 1
+
+
+def test_findings_that_were_changed_after_the_audit_are_refused(
+    schema: Schema, ledger: Ledger, tmp_path: Path
+) -> None:
+    model = dpsynth.fit(small_table(), schema, method="independent", epsilon=1.0, ledger=ledger)
+    rows = model.sample_table(50, np.random.default_rng(1))
+    found = Audit(model.id, digest(rows).hex(), SUITE, {})
+    hashed = findings_digest(found.suite)
+    ledger.record_audit(model.id, found.verdict, 1, [found.rows_sha256], hashed)
+    saved = Audit(model.id, found.rows_sha256, json.loads(json.dumps(SUITE)), {})
+    assert require_releasable(ledger, model, rows, saved) == 1
+    milder = Audit(model.id, found.rows_sha256, {**SUITE, "epsilon_at_least": 0.0}, {})
+    with pytest.raises(AuditError, match="knows no such audit") as refused:
+        require_releasable(ledger, model, rows, milder)
+    assert refused.value.code == "DPS-A322"
 
 
 def forged(folder: Path, how: Callable[[dict[str, Any]], object]) -> FittedModel:

@@ -260,11 +260,18 @@ class Ledger:
         return self._journal.entries[-1]
 
     def record_audit(
-        self, model_id: str, verdict: str, samples: int, rows_sha256: Sequence[str] = ()
+        self,
+        model_id: str,
+        verdict: str,
+        samples: int,
+        rows_sha256: Sequence[str] = (),
+        findings_sha256: str | None = None,
     ) -> Entry:
         """Every audit is an entry, at no cost. `samples`: how many samples of the model it looked at;
-        `rows_sha256`: of each table that may be released on the strength of it (64 hexadecimal digits)."""
-        if isinstance(samples, bool) or samples < 1 or not all(_SHA256.fullmatch(row) for row in rows_sha256):
+        `rows_sha256`: of each table that may be released on the strength of it (64 hexadecimal digits);
+        `findings_sha256`: of what the attacks found, so that nobody changes it before the release."""
+        hashes = [*rows_sha256, *([] if findings_sha256 is None else [findings_sha256])]
+        if isinstance(samples, bool) or samples < 1 or not all(_SHA256.fullmatch(one) for one in hashes):
             raise ValueError("at least one sample, and a sha256 for each table of rows")
         body = {
             "model": clean_text("a model's id", model_id),
@@ -272,6 +279,8 @@ class Ledger:
             "samples": samples,
             "rows_sha256": list(rows_sha256),
         }
+        if findings_sha256 is not None:
+            body["findings_sha256"] = findings_sha256
         return self._note("audit", body)
 
     def audits(self, model_id: str) -> tuple[AuditRecord, ...]:

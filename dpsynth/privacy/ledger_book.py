@@ -71,7 +71,10 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class AuditRecord:
-    """One audit of a model: how many samples were audited, and which rows (SHA-256 of each table)."""
+    """One audit of a model: how many samples were audited, which rows, and what was found (SHA-256 of each).
+
+    `findings_sha256`: None where whoever made the entry did not say.
+    """
 
     sequence: int
     at: str
@@ -79,6 +82,7 @@ class AuditRecord:
     verdict: str
     samples: int
     rows_sha256: tuple[str, ...]
+    findings_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,8 @@ class Book:
             self.runs[run.id] = replace(run, outcome=str(body["outcome"]))
         elif entry.kind == "audit":
             rows = tuple(str(row) for row in body["rows_sha256"])
-            audit = (str(body["model"]), str(body["verdict"]), int(body["samples"]), rows)
+            said = body.get("findings_sha256")
+            audit = (str(body["model"]), str(body["verdict"]), int(body["samples"]), rows, said)
             self.audits.append(AuditRecord(entry.sequence, entry.at, *audit))
         else:
             self._fate(entry.kind, body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -145,8 +146,11 @@ def test_an_audit_looks_at_what_was_declared(monkeypatch: pytest.MonkeyPatch) ->
     assert {f"c2 = {v}" for v in range(4)} <= {a.group for a in suite.attacks}
 
 
+@dataclass(frozen=True)
 class Nothing:
     """Takes note of nothing."""
+
+    notes: tuple[str, ...] = ()
 
     def record_audit(self, *_: object, **__: object) -> None: ...
 

@@ -574,13 +574,17 @@ class TestOthers:
         assert "violation" in str(other.blocked("model-2"))
         assert other.blocked("model-3") == "the owner withdrew consent"
         (audit,) = other.audits("model-1")
-        assert (audit.samples, audit.rows_sha256) == (1, (rows,))
+        assert (audit.samples, audit.rows_sha256, audit.findings_sha256) == (1, (rows,), None)
+        ledger.record_audit("model-4", "LEAK", 1, [rows], "cd" * 32)
+        assert [found.findings_sha256 for found in Ledger.load(path).audits("model-4")] == ["cd" * 32]
         assert other.spent().mu == 0.0
         for bad in (0, True):
             with pytest.raises(ValueError):
                 ledger.record_audit("m", "v", bad)
         with pytest.raises(ValueError):
             ledger.record_audit("m", "v", 1, ["no hash"])
+        with pytest.raises(ValueError):
+            ledger.record_audit("m", "v", 1, [rows], "no hash")
 
     def test_a_block_by_another_process_is_seen(self, ledger: Ledger, path: Path) -> None:
         Ledger.load(path).block("m", "why")
