@@ -5,17 +5,21 @@
     factor    = "-" factor | "(" formula ")" | number | text | column | function "(" formula { "," formula } ")"
     condition = conjunction { "or" conjunction }         conjunction = question { "and" question }
     question  = "not" question | "(" condition ")" | sum relation sum | column "is" ["not"] "missing"
-    relation  = "==" | "!=" | "<" | "<=" | ">" | ">="     function = round | floor | abs | min | max
+    relation  = "==" | "!=" | "<" | "<=" | ">" | ">="
+    function  = round | floor | ceil | abs | sqrt | exp | log | min | max | year | month | day | weekday | years | passed
 
-A column is a plain name, or any name in backticks. Texts stand in quotes. Dates count in days. What is computed from a
-missing value is missing, and so is a division by zero; a comparison with a missing value does not hold.
+A column is a plain name, or any name in backticks. Texts stand in quotes. Dates count in days; year, month, day and weekday
+(1 is Monday) are those of a date, ``years(from, to)`` are completed years. What is computed from a missing value is missing,
+and so is a division by zero; a comparison with a missing value does not hold. A *passed* function is one that a program
+hands to the model under a name that the column declares: nothing is ever looked up or imported by name.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +31,11 @@ Kind = Literal["number", "text"]
 Mask = NDArray[np.bool_]
 
 MAX_LENGTH, MAX_DEPTH = 4_000, 40
+MOST_DAYS = 3_000_000
+"""Days from 1970 within which a number is taken for a date."""
+Function = Callable[..., NDArray[Any]]
+"""Of arrays of float64, one for each argument, shape (rows,): an array of that shape; what is not finite is missing."""
+Functions = Mapping[str, Function]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +96,33 @@ class Joined:
 Formula = Constant | Named | Applied | Chosen
 Truth = Related | Lacking | Joined
 
+
+def _months(days: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Months since 1970-01 of dates in days; 0 for what is no date."""
+    return np.asarray(_dates(days).astype("datetime64[M]").astype(np.int64))
+
+
+def _dates(days: NDArray[np.float64]) -> NDArray[np.datetime64]:
+    known = np.where(np.abs(days) < MOST_DAYS, days, 0.0)
+    return np.asarray(np.floor(known).astype(np.int64).astype("datetime64[D]"))
+
+
+def _day(days: NDArray[np.float64]) -> NDArray[Any]:
+    dates = _dates(days)
+    return (dates - dates.astype("datetime64[M]")).astype(np.int64) + 1
+
+
+def _years(begin: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[Any]:
+    """Completed years from one date to a later one (negative the other way round)."""
+    months = _months(end) - _months(begin) - (_day(end) < _day(begin))
+    return np.floor_divide(months, 12)
+
+
 _FUNCTIONS: Mapping[str, tuple[int, Callable[..., Any]]] = {
-    "round": (1, np.rint), "floor": (1, np.floor), "abs": (1, np.abs), "min": (2, np.minimum), "max": (2, np.maximum),
+    "round": (1, np.rint), "floor": (1, np.floor), "ceil": (1, np.ceil), "abs": (1, np.abs), "sqrt": (1, np.sqrt),
+    "exp": (1, np.exp), "log": (1, np.log), "min": (2, np.minimum), "max": (2, np.maximum),
+    "year": (1, lambda days: np.floor_divide(_months(days), 12) + 1970), "month": (1, lambda days: _months(days) % 12 + 1),
+    "day": (1, _day), "weekday": (1, lambda days: (_dates(days).astype(np.int64) + 3) % 7 + 1), "years": (2, _years),
 }  # fmt: skip
 _OPERATORS: Mapping[str, Callable[..., Any]] = {
     "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide, "negative": np.negative,
@@ -106,13 +140,14 @@ _TOKENS = re.compile(
 )
 
 
-def parse(text: str) -> Formula:
-    """The formula that `text` writes. Fault (S170) for anything else, with the place where it goes wrong."""
+def parse(text: str, passed: Collection[str] = ()) -> Formula:
+    """The formula that `text` writes, which may also call the functions named in `passed`. Fault (S170) for anything else,
+    with the place where it goes wrong."""
     if len(text) > MAX_LENGTH:
         raise Fault(
             "S170", f"a formula of more than {MAX_LENGTH:,} characters", "split it into several columns"
         )
-    parser = _Parser(text)
+    parser = _Parser(text, passed)
     found = parser.formula()
     parser.need_end()
     return found
@@ -184,8 +219,11 @@ def _check_truth(node: Truth, columns: Mapping[str, Kind]) -> None:
                 )
 
 
-def evaluated(node: Formula, columns: Mapping[str, Values], rows: int) -> Values:
-    """Its value for each row. Numbers that are not finite are missing."""
+def evaluated(
+    node: Formula, columns: Mapping[str, Values], rows: int, functions: Functions = MappingProxyType({})
+) -> Values:
+    """Its value for each row. Numbers that are not finite are missing. `functions`: those that a program passes. ValueError
+    where one of them does not give one number for each row."""
     match node:
         case Constant(value):
             kind: Kind = "text" if isinstance(value, str) else "number"
@@ -194,32 +232,35 @@ def evaluated(node: Formula, columns: Mapping[str, Values], rows: int) -> Values
         case Named(column):
             return columns[column]
         case Applied(operator, parts):
-            values = [evaluated(part, columns, rows) for part in parts]
+            values = [evaluated(part, columns, rows, functions) for part in parts]
             with np.errstate(all="ignore"):
-                found = np.asarray(_OPERATORS[operator](*(v.array for v in values)), dtype=np.float64)
+                apply = _OPERATORS.get(operator) or functions[operator]
+                found = np.asarray(apply(*(v.array for v in values)), dtype=np.float64)
+            if found.shape != (rows,):
+                raise ValueError(f"{operator} gives no number for each row")
             gone = ~np.isfinite(found)
             for v in values:
                 gone = gone | v.missing
             return Values("number", np.where(gone, 0.0, found), gone)
         case Chosen(condition, then, otherwise):
-            holds = _holds(condition, columns, rows)
-            one, two = evaluated(then, columns, rows), evaluated(otherwise, columns, rows)
+            holds = _holds(condition, columns, rows, functions)
+            one, two = (evaluated(part, columns, rows, functions) for part in (then, otherwise))
             return Values(
                 one.kind, np.where(holds, one.array, two.array), np.where(holds, one.missing, two.missing)
             )
 
 
-def _holds(node: Truth, columns: Mapping[str, Values], rows: int) -> Mask:
+def _holds(node: Truth, columns: Mapping[str, Values], rows: int, functions: Functions) -> Mask:
     match node:
         case Lacking(column, negated):
             return np.asarray(columns[column].missing != negated)
         case Joined("not", (part,)):
-            return ~_holds(part, columns, rows)
+            return ~_holds(part, columns, rows, functions)
         case Joined(operator, parts):
-            each = [_holds(part, columns, rows) for part in parts]
+            each = [_holds(part, columns, rows, functions) for part in parts]
             return np.asarray(np.all(each, axis=0) if operator == "and" else np.any(each, axis=0))
         case Related(relation, left, right):
-            one, two = evaluated(left, columns, rows), evaluated(right, columns, rows)
+            one, two = (evaluated(part, columns, rows, functions) for part in (left, right))
             found = np.asarray(_RELATIONS[relation](one.array, two.array), dtype=bool)
             return found & ~one.missing & ~two.missing
 
@@ -232,7 +273,8 @@ class _Token:
 
 
 class _Parser:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, passed: Collection[str]) -> None:
+        self._passed = passed
         self._tokens: list[_Token] = []
         self._at = self._depth = place = 0
         while place < len(text):
@@ -317,7 +359,8 @@ class _Parser:
         return self._operand(token)
 
     def _operand(self, token: _Token) -> Formula:
-        if token.kind == "name" and token.text in _FUNCTIONS and self._tokens[self._at + 1].text == "(":
+        callable_ = token.text in _FUNCTIONS or token.text in self._passed
+        if token.kind == "name" and callable_ and self._tokens[self._at + 1].text == "(":
             self._at += 1
             return self._function(token.text)
         if token.kind not in ("number", "text", "quoted", "name"):
@@ -337,7 +380,7 @@ class _Parser:
         parts = [self.formula()]
         while self._took(","):
             parts.append(self.formula())
-        if len(parts) != _FUNCTIONS[name][0]:
+        if name in _FUNCTIONS and len(parts) != _FUNCTIONS[name][0]:
             raise self._wrong(f"{name} takes {_FUNCTIONS[name][0]}")
         self._need(")")
         return Applied(name, tuple(parts))

@@ -19,6 +19,7 @@ from dpsynth.discovering import require_open
 from dpsynth.errors import UsageError
 from dpsynth.mechanisms import MAX_CELLS
 from dpsynth.model import FittedModel, require_rows
+from dpsynth.model.ruling import require_functions
 from dpsynth.prior import PriorFile
 from dpsynth.privacy.events import Charge
 from dpsynth.privacy.figures import Purchase
@@ -144,6 +145,7 @@ def run_release(
     rows = _taken(data, schema, settings, progress)
     rows.require_enough(settings.holdout)
     require_rows(settings.rows or 0, len(schema.domain))
+    require_functions(schema, {})
     wanted = None if settings.publish is None else purchase(schema, settings.publish, budget.delta)
     preview = _plan(schema, method, budget, ledger, settings, () if wanted is None else (wanted.charge,))
     require_room(folder)

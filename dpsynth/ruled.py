@@ -90,17 +90,19 @@ class FakerColumn(RuledColumn):
 class ComputedColumn(RuledColumn):
     """Computed from columns before it by a formula (see `dpsynth.formulas`), missing where that has no value.
 
-    `gives`: whole numbers are rounded, numbers get `decimals`; texts come from ``if ... then 'a' else 'b'``.
+    `gives`: whole numbers are rounded, numbers get `decimals`; texts come from ``if ... then 'a' else 'b'``. `passed`:
+    names of functions in the formula that a program hands to the model (`model.with_functions`); a file holds no code.
     """
 
     type: Literal["computed"] = "computed"
     formula: Text
+    passed: tuple[Text, ...] = ()
     gives: Literal["number", "integer", "text"] = "number"
     decimals: Annotated[Whole, Field(ge=0, le=12)] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> ComputedColumn:
-        for text in texts_in(parse(self.formula)):
+        for text in texts_in(self.parsed):
             clean_text(text, "a text of the formula")
         if self.decimals is not None and self.gives != "number":
             raise Fault("S171", "only numbers have decimals", "drop it, or declare gives: number")
@@ -108,7 +110,7 @@ class ComputedColumn(RuledColumn):
 
     @property
     def parsed(self) -> Formula:
-        return parse(self.formula)
+        return parse(self.formula, self.passed)
 
     @property
     def kind(self) -> Gives:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -16,9 +17,11 @@ from dpsynth.domain import Domain
 from dpsynth.encoding import Encoding
 from dpsynth.errors import CapacityError, UsageError
 from dpsynth.evidence import Evidence
+from dpsynth.formulas import Functions
 from dpsynth.model.finishing import Finishing
 from dpsynth.model.groups import LEAST_EXPECTED, Balance, Groups
 from dpsynth.model.partial import DECODED, Partial
+from dpsynth.model.ruling import require_functions
 from dpsynth.model.totalling import Totalling, kinds_of
 from dpsynth.model.units import Units
 from dpsynth.persons import UnitSizes
@@ -67,6 +70,7 @@ class Drawable:
     schema: Schema
     generator: Generator
     sizes: UnitSizes | None
+    functions: Functions
 
     @property
     def domain(self) -> Domain:
@@ -120,7 +124,7 @@ class Drawable:
             groups, n = groups.equally(), _row_number(rows_each) * len(groups)
         source = np.random.default_rng() if rng is None else rng
         placed = frozenset(() if groups is None else groups.columns)
-        finishing = Finishing(encoding, evidence, lambda a: generator.marginal((a,)), placed=placed)
+        finishing = self._finishing(evidence, generator, placed=placed)
         if self.sizes is not None and groups is None:
             people = Units.of(self.schema, self.sizes, self.generator, generator, evidence)
             counts = people.counts(*(None if k is None else _row_number(k) for k in (n, units)))
@@ -141,6 +145,11 @@ class Drawable:
         groups.require_mass(generator, encoding)
         return decoded(finishing, groups.records(generator, rows, source), source)
 
+    def _finishing(self, evidence: Evidence | None, model: Generator, **more: Any) -> Finishing:
+        require_functions(self.schema, self.functions)
+        likely = partial(_alone, model)
+        return Finishing(Encoding(self.schema), evidence, likely, functions=self.functions, **more)
+
     def _with_totals(self, totals: Totals, rows: int, rng: np.random.Generator) -> Iterator[Table]:
         """Rows of a whole table: totals hold exactly when it has as many rows as they are about, else in proportion."""
         encoding = Encoding(self.schema)
@@ -148,9 +157,7 @@ class Drawable:
         kinds = kinds_of(totals, self.generator, rng)
         sums = Totalling.of(totals, rows, kinds)
         placed = frozenset(totals.grouping)
-        finishing = Finishing(
-            encoding, None, lambda a: self.generator.marginal((a,)), placed=placed, sums=sums
-        )
+        finishing = self._finishing(None, self.generator, placed=placed, sums=sums)
         batches = (
             self.generator.sample_batches(rows, rng)
             if kinds is None
@@ -197,7 +204,7 @@ class Drawable:
         encoding.require_ids(len(partial))
         source = np.random.default_rng() if rng is None else rng
         given = frozenset(partial.given.values)
-        finishing = Finishing(encoding, None, lambda a: self.generator.marginal((a,)), given)
+        finishing = self._finishing(None, self.generator, fixed=given)
         return partial.completed(self.generator, finishing, source)
 
     def complete(
@@ -211,6 +218,10 @@ class Drawable:
         that is read; D160 for rows that the model excludes), UsageError (U235) without a modelled column.
         """
         return joined(list(self.complete_batches(rows, rng, fill_missing=fill_missing))).to_frame()
+
+
+def _alone(model: Generator, attribute: str) -> NDArray[np.float64]:
+    return model.marginal((attribute,))
 
 
 def _row_number(n: Any) -> int:

@@ -7,7 +7,7 @@ columns that follow rules. All of it is computed from released facts and costs n
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
 
 import numpy as np
@@ -18,6 +18,7 @@ from dpsynth.constraints.sequences import Sequences
 from dpsynth.encoding import Encoding
 from dpsynth.errors import DataError
 from dpsynth.evidence import Evidence
+from dpsynth.formulas import Functions
 from dpsynth.model.ruling import with_ruled
 from dpsynth.model.sequencing import Sequenced
 from dpsynth.model.totalling import Totalling
@@ -33,7 +34,7 @@ class Finishing:
     """What turns the records of one sample into rows. `evidence`: what the rows were asked to be, if anything; `likely`:
     how likely the model finds each cell of an attribute (without it all are alike); `fixed`: columns whose values, and
     `placed`: columns whose cells no constraint may alter; `sums`: totals that the rows of this sample have;
-    `sequenced`: how the rows of a unit follow each other.
+    `sequenced`: how the rows of a unit follow each other; `functions`: those that formulas call by name.
     """
 
     encoding: Encoding
@@ -43,6 +44,7 @@ class Finishing:
     placed: frozenset[str] = frozenset()
     sums: Totalling | None = None
     sequenced: Sequenced | None = None
+    functions: Functions = field(default_factory=dict)
 
     def of_units(self, drawn: Drawn, rng: np.random.Generator) -> Table:
         """The rows of whole units: the unit's id stands in each of them, static columns have one value."""
@@ -83,7 +85,7 @@ class Finishing:
             table = self._settled(self.sums, table, records, rng)
         if repair is not None:
             require_kept(table, repair.rules)
-        return with_ruled(table, rng, unit)
+        return with_ruled(table, rng, unit, self.functions)
 
     def _settled(self, sums: Totalling, table: Table, records: Records, rng: np.random.Generator) -> Table:
         """With its share of declared sums, where no rule is broken."""

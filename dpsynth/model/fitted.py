@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dpsynth.encoding import Encoding
 from dpsynth.errors import CapacityError, DPSynthError, VerifyError
+from dpsynth.formulas import Functions
 from dpsynth.measurement import Measurement
 from dpsynth.model.drawing import Drawable, Generator
 from dpsynth.model.files import Stored, content_id, read_model, write_model
@@ -47,6 +48,8 @@ class FittedModel(Drawable):
     """How many rows units have; None where a row stands for itself."""
     prior: PriorNote | None = None
     """The public table that the fit began from."""
+    functions: Functions = field(default_factory=dict)
+    """Those that formulas call by name, as a program passes them; no file holds them."""
 
     @classmethod
     def of(
@@ -64,6 +67,11 @@ class FittedModel(Drawable):
         if sizes is not None and (not schema.several_rows or sizes.most != schema.unit.rows_per_unit):
             raise ValueError("the sizes of units are not of the schema's unit")
         return cls(schema, generator, method, tuple(measurements), receipt, sizes)
+
+    def with_functions(self, functions: Functions) -> FittedModel:
+        """The same model, whose computed columns may call these functions by name (`passed` in their declaration). They
+        get arrays of float64 and give one number for each row. They are not saved with the model."""
+        return replace(self, functions=dict(functions))
 
     @property
     def releasable(self) -> bool:

@@ -5,7 +5,7 @@ Every cell that a value can have is as likely as any other; rules between column
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from dpsynth.constraints import Rules, structural_zeros
 from dpsynth.domain import Clique
 from dpsynth.encoding import Encoding
 from dpsynth.errors import UsageError
+from dpsynth.formulas import Functions
 from dpsynth.model.drawing import Drawable
 from dpsynth.persons import UnitSizes, size_starts
 from dpsynth.pgm import GraphicalModel
@@ -49,6 +50,7 @@ class SchemaRows(Drawable):
     schema: Schema
     generator: GraphicalModel
     sizes: UnitSizes | None = None
+    functions: Functions = field(default_factory=dict)
 
 
 def from_schema(schema: Schema, missing: float = MISSING) -> SchemaRows:

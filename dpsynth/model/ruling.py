@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from dpsynth.columns import BooleanColumn, CategoryColumn
 from dpsynth.errors import SchemaError, UsageError
-from dpsynth.formulas import Values, evaluated
+from dpsynth.formulas import Functions, Values, evaluated
 from dpsynth.ruled import ComputedColumn, ConstantColumn, DrawnColumn, FakerColumn, Ruled, RuledColumn
 from dpsynth.schema import Schema
 from dpsynth.table import Table
@@ -44,16 +45,35 @@ def require_makeable(schema: Schema) -> None:
                 _distributed(name, column, 1, rng)
 
 
-def with_ruled(table: Table, rng: np.random.Generator, unit: NDArray[np.int64] | None = None) -> Table:
+def require_functions(schema: Schema, functions: Functions) -> None:
+    """UsageError (U266) for a formula whose function no program has passed."""
+    for name, column in schema.columns.items():
+        lacking = set(column.passed) - set(functions) if isinstance(column, ComputedColumn) else set()
+        if lacking:
+            raise UsageError(
+                "U266",
+                f"column '{name}' needs the function {min(lacking)}, which no program has passed",
+                "draw the rows from Python: model.with_functions({name: function}); a project file holds no code",
+            )
+
+
+def with_ruled(
+    table: Table,
+    rng: np.random.Generator,
+    unit: NDArray[np.int64] | None = None,
+    functions: Functions = MappingProxyType({}),
+) -> Table:
     """`table` with its ruled columns, in the schema's order. `unit`: each row's unit, ascending; what is static has one
-    value in a unit."""
+    value in a unit. `functions`: those that formulas call by name."""
     schema = table.schema
     if not any(isinstance(column, RuledColumn) for column in schema.columns.values()):
         return table
     values, missing = dict(table.values), dict(table.missing)
     for name, column in schema.columns.items():
         if isinstance(column, ComputedColumn):
-            values[name], missing[name] = _computed(column, replace(table, values=values, missing=missing))
+            values[name], missing[name] = _computed(
+                column, replace(table, values=values, missing=missing), functions
+            )
         elif isinstance(column, Ruled):
             if unit is not None and name in schema.unit.static and len(unit):
                 first = unit - unit[0]
@@ -155,9 +175,14 @@ def _generator(name: str, column: FakerColumn, seed: int) -> Callable[[], Any]:
     return make
 
 
-def _computed(column: ComputedColumn, table: Table) -> Filled:
+def _computed(column: ComputedColumn, table: Table, functions: Functions) -> Filled:
     known = _Columns(table)
-    found = evaluated(column.parsed, known, len(table))
+    try:
+        found = evaluated(column.parsed, known, len(table), functions)
+    except ValueError:
+        raise UsageError(
+            "U267", "a passed function does not give one number for each row", "let it return an array"
+        ) from None
     if column.gives == "text":
         return found.array.astype(object), found.missing
     if column.gives == "number":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from dpsynth.declared import Fault
 from dpsynth.errors import DataError, SchemaError, UsageError
 from dpsynth.formulas import Values, columns_of, evaluated, kind_of, parse
 from dpsynth.model import FittedModel
+from dpsynth.model.from_schema import from_schema
 from dpsynth.table import read_table, write_table, write_tables
 
 RULED: dict[str, Any] = {
@@ -303,3 +305,53 @@ def test_survey_weights_are_modelled_and_weigh_one_comparison() -> None:
     bare = Schema(columns={"a": declared.columns["a"]})
     without = read_table(pd.DataFrame({"a": a}), bare)
     assert weighted_errors((without,) * 3, [Encoding(bare).encode(without)] * 3) is None
+
+
+DATED: dict[str, Any] = {
+    "born": {"type": "date", "min": "1960-01-01", "max": "2004-12-31", "cells": 12, "missing": True},
+    "seen": {"type": "date", "min": "2005-01-01", "max": "2024-12-31", "cells": 12},
+    "age": {"type": "computed", "formula": "years(born, seen)", "gives": "integer"},
+    "when": {"type": "computed", "formula": "year(seen) * 100 + month(seen)", "gives": "integer"},
+    "day": {
+        "type": "computed",
+        "formula": "if weekday(seen) > 5 then 'weekend' else 'week'",
+        "gives": "text",
+    },
+    "root": {"type": "computed", "formula": "ceil(sqrt(age)) + exp(log(day(seen)))", "decimals": 3},
+}
+
+
+def test_library_functions_are_those_of_the_calendar() -> None:
+    rows = from_schema(Schema(columns=DATED), 0.2).sample(2_000, np.random.default_rng(1))
+    for row in rows.itertuples():
+        assert row.when == row.seen.year * 100 + row.seen.month
+        assert row.day == ("weekend" if row.seen.isoweekday() > 5 else "week")
+        if pd.isna(row.born):
+            assert pd.isna(row.age)
+            continue
+        later = (row.seen.month, row.seen.day) >= (row.born.month, row.born.day)
+        assert row.age == row.seen.year - row.born.year - (not later)
+        assert row.root == pytest.approx(math.ceil(math.sqrt(row.age)) + row.seen.day, abs=1e-3)
+
+
+def test_a_program_passes_functions_and_a_file_holds_none() -> None:
+    columns = {
+        "x": {"type": "integer", "min": 0, "max": 9},
+        "score": {"type": "computed", "formula": "2 * score(x, 1)", "passed": ["score"]},
+    }
+    schema = Schema(columns=columns)
+    assert Schema.from_yaml(schema.to_yaml()) == schema
+    made = fit(
+        pd.DataFrame({"x": np.arange(200) % 10}), schema, method="independent", epsilon=1.0, delta=1e-6
+    )
+    with pytest.raises(UsageError) as caught:
+        made.sample(10)
+    assert caught.value.code == "DPS-U266"
+    rows = made.with_functions({"score": lambda x, one: x**2 + one}).sample(300, np.random.default_rng(0))
+    assert (rows["score"] == 2 * (rows["x"] ** 2 + 1)).all()
+    with pytest.raises(UsageError) as caught:
+        made.with_functions({"score": lambda x, one: 3.0}).sample(10)
+    assert caught.value.code == "DPS-U267"
+    for formula in ("score(x)", "os.system(x)", "__import__(x)", "eval(x)"):
+        with pytest.raises(SchemaError):
+            Schema(columns={**columns, "score": {"type": "computed", "formula": formula}})
