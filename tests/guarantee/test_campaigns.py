@@ -128,15 +128,13 @@ def test_a_command_that_fails_is_told(words: str) -> None:
 def test_each_pair_gives_its_unit_away_to_a_copy(name: str) -> None:
     """A generator that copies the table is convicted on each; one that writes noise on none."""
     pair = pairs()[name]
-
-    def copies(with_unit: bool) -> Mapping[str, float]:
-        return scores(pair.table(with_unit), pair)
+    copies = {with_unit: scores(pair.table(with_unit), pair) for with_unit in (False, True)}
 
     def made_up(with_unit: bool) -> Mapping[str, float]:
         rows = pair.base.sample(50, replace=True, random_state=np.random.default_rng().integers(2**31))
         return scores(rows, pair)
 
-    assert run_campaign(name, copies, CLAIM, Looks((90,), 0.99)).violated
+    assert run_campaign(name, copies.__getitem__, CLAIM, Looks((90,), 0.99)).violated
     assert not run_campaign(name, made_up, Claim(1.0, 1e-6), Looks((30,), 1 - 1e-6)).violated
 
 
