@@ -135,7 +135,7 @@ def refusal(broken: Sequence[BrokenBySource]) -> DataError:
     return DataError(
         "D212",
         f"the data breaks {broken[0]}{more}",
-        "correct the rows or the rule, or go on with --despite-violations (or data: {violations: allow}): synthetic rows "
+        "correct the rows or the rule, or fit and run with --despite-violations (or data: {violations: allow}): synthetic rows "
         "keep the rules all the same, and nothing of this becomes public",
     )
 
