@@ -77,8 +77,9 @@ class ReleaseFields:
         return cls(**rest, prohibited_uses=tuple(uses))
 
 
-ONLY_FOR_SOME = frozenset({"exact row"})
-"""Attacks that run when the real rows have something to attack: that they ran says something about the rows."""
+ONLY_FOR_SOME = frozenset({"exact row", "ensemble"})
+"""Attacks that run when the real rows have something to attack, or are many enough: that they ran says something about
+the rows."""
 
 
 @dataclass(frozen=True)

@@ -242,3 +242,14 @@ def test_the_approvers_page_says_whom_and_what(bundle: release.Bundle, privacy: 
         assert words in page
     assert len(page) < 6000  # one page
     assert [b["decided_by"] for b in privacy["bounds"]] == list(dict(HUMAN.bounds_decided_by).values())  # type: ignore[arg-type]
+
+
+def test_the_three_risks_name_the_attacks_of_their_kind() -> None:
+    names = ["closest record", "single out by one column", "link two sources", "infer link_id, nearest row"]
+    privacy = {
+        "unit": {"entity": "person"},
+        "attacker": [{"false_positive_rate": 0.01, "true_positive_rate_at_most": 0.03}],
+        "audits": {"attacks": [{"name": name} for name in names]},
+    }
+    told = {point[0]: point[2].split("that ran: ")[1] for point in dossier.checklist.wp29(privacy)}
+    assert told == {"Singling out": names[1], "Linkability": names[2], "Inference": names[3]}

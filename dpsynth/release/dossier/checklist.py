@@ -6,7 +6,7 @@ the Article 29 Working Party (WP29; its three risks) and of ISO/IEC 27559:2022 (
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dpsynth.release.audited import quoted
@@ -149,23 +149,24 @@ def wp29(privacy: Mapping[str, Any]) -> list[Point]:
         _evidence(
             "Singling out",
             f"whether one {entity} is in the source: somebody who knows everything else recognises at most {bound} of "
-            f"{several(entity)} for {percent(AT_RATE)} wrongly accused. {_ran(privacy, ('singl', 'closest', 'record'))}",
+            f"{several(entity)} for {percent(AT_RATE)} wrongly accused. {_ran(privacy, ('single out',))}",
         ),
         _evidence(
             "Linkability",
             f"the same bound holds for joining a {entity} of another table to this one, whatever that table holds. "
-            f"{_ran(privacy, ('link', 'neighbour', 'join'))}",
+            f"{_ran(privacy, ('link ', 'origin of rows'))}",
         ),
         _evidence(
             "Inference",
             f"what is learnt about a {entity} because it took part is bounded by epsilon; what holds for people in "
-            f"general is learnt about everybody and is not bounded. {_ran(privacy, ('infer', 'attribute', 'secret'))}",
+            f"general is learnt about everybody and is not bounded. {_ran(privacy, ('infer ',))}",
         ),
     ]
 
 
-def _ran(privacy: Mapping[str, Any], words: Sequence[str]) -> str:
-    names = [a["name"] for a in privacy["audits"]["attacks"] if any(w in a["name"].lower() for w in words)]
+def _ran(privacy: Mapping[str, Any], kinds: tuple[str, ...]) -> str:
+    """Attacks by how their names begin; what follows may be a column's name."""
+    names = [a["name"] for a in privacy["audits"]["attacks"] if a["name"].startswith(kinds)]
     return (
         f"Attacks of this kind that ran: {', '.join(names)}"
         if names
