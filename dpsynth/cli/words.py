@@ -68,7 +68,7 @@ def usefulness(outcome: Outcome) -> str:
     found = outcome.evaluation
     lines = [
         f"{m.ways}-way marginals: {m.error.value:.1%} of rows in a wrong cell (total variation); "
-        f"at best {m.redrawn.value:.1%}"
+        f"rows drawn from the real table {m.redrawn.value:.1%}"
         + (f", knowing no pairs {m.independent:.1%}" if m.independent else "")
         for m in found.marginals
     ]

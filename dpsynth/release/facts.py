@@ -157,7 +157,7 @@ def not_protected(unit: Mapping[str, Any]) -> list[str]:
         "What is true of people in general. If the data shows that a habit makes ill, that is learnt about "
         "everybody with the habit, in the source or not.",
         f"Groups. For two {several(entity)} together, what an attacker may gain (epsilon) about doubles.",
-        "Column names, bounds and categories. They were declared as public knowledge before the run.",
+        "Column names, and the bounds and categories that were declared: as public knowledge, before the run.",
     ]
     if unit["column"] is None:
         found.insert(2, f"Several rows of one person. Every {entity} is protected by itself, whosever it is.")

@@ -281,7 +281,7 @@ def _fidelity_card(report: Json) -> dict[str, str] | None:
     return {
         "name": "Error over all pairs of columns",
         "value": percent(pairs["error"]["value"]),
-        "baseline": f"{percent(pairs['best_redrawn']['value'])} is the best achievable, "
+        "baseline": f"{percent(pairs['best_redrawn']['value'])} for rows drawn from the real table, "
         f"{percent(pairs['columns_independent'])} with columns unrelated",
         "words": f"The table is {score['words']}.",
     }
