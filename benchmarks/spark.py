@@ -22,7 +22,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -212,9 +212,9 @@ def same(one: dict[Any, Any], other: dict[Any, Any]) -> bool:
     return one.keys() == other.keys() and all(np.array_equal(one[clique], other[clique]) for clique in one)
 
 
-def compare(files: dict[int, Path], schema: Schema, small: Path, scratch: Path) -> None:
+def compare(files: dict[int, Path], schema: Schema, small: Path, scratch: Path, master: str | None) -> None:
     local = {rows: with_duckdb(file, schema, scratch) for rows, file in files.items()}
-    with cluster() as there:
+    with cluster() if master is None else nullcontext(Cluster(master)) as there:
         from dpsynth.spark_session import session
 
         _, start = timed(lambda: session(there.master))
@@ -237,6 +237,8 @@ def compare(files: dict[int, Path], schema: Schema, small: Path, scratch: Path) 
                 f"\nsame counts: {equal}; jobs for {len(cliques_of(schema))} cliques: {found['jobs']}\n",
                 flush=True,
             )
+        if master is not None:
+            return
         kept = found["taken"].engine.chunks.jobs.session.sparkContext._jsc.sc()
         before = kept.getExecutorMemoryStatus().size() - 1
         counts, took = killed(there, found["taken"], schema)
@@ -278,6 +280,7 @@ def main() -> None:
     parser.add_argument("--domain", type=Path)
     parser.add_argument("--rows", type=float, nargs="+", default=[1e6, 1e7])
     parser.add_argument("--scratch", type=Path)
+    parser.add_argument("--master", help="instead of a cluster, such as local[2]: nobody is killed then")
     parser.add_argument("--demo", choices=["whole", "killed"], help="the demo job instead")
     asked = parser.parse_args()
     if asked.demo:
@@ -289,7 +292,7 @@ def main() -> None:
         files = {int(rows): Path(folder) / f"{int(rows)}.parquet" for rows in asked.rows}
         for rows, file in {5000: Path(folder) / "small.parquet", **files}.items():
             make(asked.table, rows, file)
-        compare(files, schema, Path(folder) / "small.parquet", Path(folder))
+        compare(files, schema, Path(folder) / "small.parquet", Path(folder), asked.master)
 
 
 if __name__ == "__main__":

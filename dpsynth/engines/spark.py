@@ -64,7 +64,8 @@ class Chunks:
     jobs: Jobs
 
     def __post_init__(self) -> None:
-        weakref.finalize(self, _let_go, self.frame)
+        # when the program ends, what executors keep ends with it
+        weakref.finalize(self, _let_go, self.frame).atexit = False
 
     @property
     def rows(self) -> int:

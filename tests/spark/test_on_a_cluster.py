@@ -380,11 +380,12 @@ def test_the_whole_run(spark: Any, tmp_path: Path) -> None:
     assert note["sample_of_units"]["training"] > note["sample_of_units"]["holdout"] > 0
 
 
-class TestSampling:
-    @pytest.fixture(scope="class")
-    def model(self) -> dpsynth.model.FittedModel:
-        return dpsynth.fit(people(), schema_of(True, "own"), method="independent", epsilon=5.0, delta=1e-6)
+@pytest.fixture(scope="module")
+def model() -> dpsynth.model.FittedModel:
+    return dpsynth.fit(people(), schema_of(True, "own"), method="independent", epsilon=5.0, delta=1e-6)
 
+
+class TestSampling:
     def test_a_frame_of_rows(self, model: Any, spark: Any) -> None:
         frame = sample(model, 500, spark, seed=3, part_rows=200)
         assert frame.rdd.getNumPartitions() == 3
