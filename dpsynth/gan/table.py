@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dpsynth.gan.critic import Critic
+from dpsynth.gan.impossible import Impossible
 from dpsynth.gan.layout import Layout, Singles
 
 RATE = 0.05
@@ -15,13 +16,24 @@ SPREAD = 0.5
 """Standard deviation of the first logits around those of the one-way marginals."""
 ANCHOR = 0.01
 """Weight of the pull of the mean of all rows towards the one-way marginals."""
+FORBIDDING = 0.1
+"""Weight of the share of records that cannot be, beside the critic's mean score."""
 
 
 class LogitTable:
-    """`rows` product distributions, which begin near the one-way shares `ones`, shape (width,)."""
+    """`rows` product distributions, which begin near the one-way shares `ones`, shape (width,); `impossible`: what they are
+    kept away from."""
 
-    def __init__(self, layout: Layout, ones: Singles, rows: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        ones: Singles,
+        rows: int,
+        rng: np.random.Generator,
+        impossible: Impossible | None = None,
+    ) -> None:
         self._layout = layout
+        self._impossible = impossible
         self._ones = ones
         noise = rng.standard_normal((rows, layout.width), dtype=np.float32)
         self._logits: Singles = np.log(np.maximum(ones, 1e-6)) + np.float32(SPREAD) * noise
@@ -38,6 +50,8 @@ class LogitTable:
         """One step of Adam up the critic's mean score, and towards the one-way marginals."""
         shares = self.shares
         slope = critic.slope(shares) + np.float32(ANCHOR) * (self._ones - shares.mean(axis=0))
+        if self._impossible is not None and self._impossible.tables:
+            slope -= np.float32(FORBIDDING) * self._impossible.slope(shares)
         self._climb(self._layout.through_softmax(shares, slope), rate)
 
     def _climb(self, gradient: Singles, rate: float) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from dpsynth.domain import Clique, Domain
 from dpsynth.errors import UsageError
+from dpsynth.gan import device as devices
+from dpsynth.gan.impossible import Impossible
 from dpsynth.gan.layout import Layout
 from dpsynth.pgm import MixtureModel
 from dpsynth.pgm.problem import Target
@@ -38,6 +40,9 @@ FIRST, SECOND = 0.9, 0.99
 
 WINDOW, GAIN = 25, 2e-3
 """A loss is at rest when this many steps have lowered it by less than this part."""
+
+FORBIDDING = 30.0
+"""Weight of the share of records that cannot be, beside half the mean squared error in units of the noise."""
 
 SEED = 0
 """Of what is no privacy noise: the first logits. The same measurements give the same mixture."""
@@ -83,10 +88,13 @@ class Training:
         total: float,
         components: int,
         target: str | None = None,
+        impossible: Impossible | None = None,
     ) -> None:
         """`ones`: noisy shares of each attribute's cells, all positive; `total`: the released number of records. Each
-        component is given a cell of the `target` to begin with, and nothing pulls it back from there."""
+        component is given a cell of the `target` to begin with, and nothing pulls it back from there. `impossible`: what
+        the mixture is kept away from."""
         self._layout, self.total = Layout(domain), total
+        self._impossible = impossible or Impossible(self._layout, ())
         noise = np.random.default_rng(SEED).standard_normal(
             (components, self._layout.width), dtype=np.float32
         )
@@ -123,12 +131,10 @@ class Training:
             torch.set_num_threads(threads)
 
     def _trained(self, targets: Sequence[Target], schedule: Schedule, progress: Progress) -> list[float]:
-        import torch
 
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        logits = torch.tensor(self._logits, device=device, requires_grad=True)
-        middle, pulled = (torch.tensor(t, device=device) for t in (self._middle, self._pulled))
-        loss = _Loss(self._layout, targets, self.total, len(self._logits), device)
+        device = devices.chosen()
+        logits = devices.placed(self._logits, device).requires_grad_()
+        loss = self._objective(targets, schedule.pull, device)
         adam = _Adam(logits)
         losses: list[float] = []
         steady = 0
@@ -136,14 +142,30 @@ class Training:
             progress("training", len(losses) / (2 * steady or schedule.steps))
             if not steady and (2 * len(losses) >= schedule.steps or _at_rest(losses)):
                 steady = len(losses)
-            parts = [torch.softmax(part, 1) for part in torch.split(logits, list(self.domain.sizes), 1)]
-            error = loss(parts)
-            pull = (pulled * ((logits - middle) ** 2).mean(0)).sum()
-            (error + schedule.pull * pull).backward()
+            error, pull = loss(logits)
+            (error + pull).backward()
             adam.step(schedule.rate * (2 - len(losses) / steady if steady else 1))
             losses.append(float(error.detach()))
         self._logits = logits.detach().cpu().numpy()
         return losses
+
+    def _objective(
+        self, targets: Sequence[Target], pull: float, device: Any
+    ) -> Callable[[Any], tuple[Any, Any]]:
+        """Logits -> (the error of what was measured, what it costs to be far from the middle and where nothing can be)."""
+        import torch
+
+        middle, pulled = (devices.placed(t, device) for t in (self._middle, self._pulled))
+        ruled_out = [devices.placed(table, device) for _, table in self._impossible.tables]
+        loss = _Loss(self._layout, targets, self.total, len(self._logits), device)
+        sizes = list(self.domain.sizes)
+
+        def both(logits: Any) -> tuple[Any, Any]:
+            parts = [torch.softmax(part, 1) for part in torch.split(logits, sizes, 1)]
+            away = pull * (pulled * ((logits - middle) ** 2).mean(0)).sum()
+            return loss(parts), away + FORBIDDING * self._impossible.mass(parts, ruled_out)
+
+        return both
 
 
 class _Adam:
@@ -208,7 +230,6 @@ class _Blocks:
 
     @classmethod
     def of(cls, layout: Layout, targets: Sequence[Target], device: Any) -> _Blocks:
-        import torch
 
         width, domain = layout.width, layout.domain
         single, pairs = np.zeros((2, width), np.float32), np.zeros((2, width, width), np.float32)
@@ -217,7 +238,7 @@ class _Blocks:
             counts, precisions = single if len(columns) == 1 else pairs
             counts[columns] = target.values
             precisions[columns] = 1.0 / target.variance
-        tensors = [torch.tensor(t, device=device) for t in (single[0], single[1], pairs[0], pairs[1])]
+        tensors = [devices.placed(t, device) for t in (single[0], single[1], pairs[0], pairs[1])]
         return cls(*tensors)
 
     def error(self, parts: Sequence[Any], scale: float) -> Any:
@@ -239,12 +260,11 @@ class _Table:
 
     @classmethod
     def of(cls, domain: Domain, target: Target, device: Any) -> _Table:
-        import torch
 
         order = sorted(range(len(target.clique)), key=lambda axis: domain[target.clique[axis]])
         width = domain[target.clique[order[-1]]]
         tables = [
-            torch.tensor(t.transpose(order).reshape(-1, width).astype(np.float32), device=device)
+            devices.placed(t.transpose(order).reshape(-1, width).astype(np.float32), device)
             for t in (target.values, 1.0 / target.variance)
         ]
         return cls(tuple(domain.index(target.clique[axis]) for axis in order), *tables)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from dpsynth.budget import Cost
 from dpsynth.domain import Clique
 from dpsynth.gan.critic import Critic, weights
+from dpsynth.gan.impossible import Impossible
 from dpsynth.gan.layout import Layout
 from dpsynth.gan.table import RATE, LogitTable
 from dpsynth.measurement import Merges
@@ -134,7 +135,8 @@ class Gan:
             for a in door.domain.attributes
         }
         rows = min(self.rows, ROWS_PER_CELL * layout.width)
-        generator = LogitTable(layout, layout.joined(ones), rows, rng)
+        impossible = Impossible.of(door.domain, task.zeros, merges)
+        generator = LogitTable(layout, layout.joined(ones), rows, rng, impossible)
         crossed = None if target is None else door.domain.index(target)
         critic = Critic(layout, crossed, self.rate * independent.total)
         whole, done = self.steps * self.moves + self.tail, 0

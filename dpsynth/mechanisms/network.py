@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from dpsynth.budget import Cost
 from dpsynth.domain import Clique, Domain
+from dpsynth.gan.impossible import Impossible
 from dpsynth.gan.training import Schedule, Training, multiplications, require_torch
 from dpsynth.measurement import Measurement
 from dpsynth.mechanisms import coarse, labelling, oneway
@@ -178,9 +179,9 @@ class _State:
         targets = combine(self._domain, self._found, self._merges)
         self._total = estimate_total(targets)
         if self._training is None:
-            self._training = Training(
-                self._domain, self._ones, self._total, COMPONENTS, self._task.workload.target
-            )
+            impossible = Impossible.of(self._domain, self._task.zeros, self._merges)
+            target = self._task.workload.target
+            self._training = Training(self._domain, self._ones, self._total, COMPONENTS, target, impossible)
         self._training.total = self._total
         work = multiplications(self._domain, [t.clique for t in targets], COMPONENTS)
         steps = STEPS[number]

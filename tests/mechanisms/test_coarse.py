@@ -130,3 +130,17 @@ def test_the_tree_that_holds_the_most_error_is_kept() -> None:
     assert not tight.holds(("wide", "broad"))
     assert all(tight.holds(p) for p in [("wide", "a"), ("broad", "b"), ("a", "b")])
     assert set(bags.inside([("a", "b", "c"), ("b", "c")], 2)) == {("a", "b"), ("a", "c"), ("b", "c")}
+
+
+def test_elimination_of_more_attributes_than_a_word_has_bits() -> None:
+    n = 70
+    path = [sum(1 << k for k in (i - 1, i, i + 1) if 0 <= k < n) for i in range(n)]
+    logs = [float(np.log(5))] * n
+    assert bags.eliminated([1 << i for i in range(n)], logs, bags.Limits(1e3, 1e9)) == [
+        1 << i for i in range(n)
+    ]
+    found = bags.eliminated(path, logs, bags.Limits(25, 1e9))
+    assert found is not None
+    assert sorted(found) == [3 << i for i in range(n - 1)]
+    assert bags.eliminated(path, logs, bags.Limits(24, 1e9)) is None
+    assert bags.eliminated(path, logs, bags.Limits(25, 25 * (n - 2))) is None
