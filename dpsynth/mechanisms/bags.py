@@ -11,6 +11,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dpsynth.domain import Clique, Domain
 
 
@@ -73,26 +76,25 @@ def bits(mask: int) -> Iterable[int]:
 
 def eliminated(graph: Sequence[int], logs: Sequence[float], limits: Limits) -> list[int] | None:
     """The maximal bags of the greedy elimination order; None when they pass the limits."""
-    graph, left = list(graph), (1 << len(graph)) - 1
-    bag_logs = [math.fsum(logs[j] for j in bits(mask)) for mask in graph]
+    from dpsynth.mechanisms import (
+        bag_loops,
+    )  # compiled: of a hundred attributes tens of thousands of graphs are tried
+
+    n = len(graph)
+    found = np.zeros((n, n), dtype=np.bool_)
+    joined = np.unpackbits(_bytes(graph), axis=1, count=n, bitorder="little").view(np.bool_)
     most = math.log(limits.bag) + 1e-9
-    found: list[int] = []
-    cells = 0.0
-    while left:
-        i = min(bits(left), key=bag_logs.__getitem__)
-        bag, left = graph[i], left ^ (1 << i)
-        rest = bag ^ (1 << i)
-        if not any(bag & other == bag for other in found):
-            if bag_logs[i] > most and rest:
-                return None
-            found.append(bag)
-            cells += math.exp(min(bag_logs[i], 700.0))
-            if cells > limits.total and rest:
-                return None
-        for j in bits(rest):
-            graph[j] = (graph[j] | rest) & ~(1 << i)
-            bag_logs[j] = math.fsum(logs[v] for v in bits(graph[j]))
-    return found
+    number = bag_loops.eliminate(joined, np.array(logs), most, float(limits.total), found)
+    if number < 0:
+        return None
+    packed = np.packbits(found[:number], axis=1, bitorder="little")
+    return [int.from_bytes(row.tobytes(), "little") for row in packed]
+
+
+def _bytes(masks: Sequence[int]) -> NDArray[np.uint8]:
+    width = (len(masks) + 7) // 8
+    whole = b"".join(mask.to_bytes(width, "little") for mask in masks)
+    return np.frombuffer(whole, dtype=np.uint8).reshape(len(masks), width)
 
 
 PATIENCE = 200
