@@ -83,7 +83,7 @@ def noted(intake: StreamIntake, holdout: float) -> dict[str, Any]:
         "probability": holdout,
         "table_sha256": intake.fingerprint.hex(),
         "run_key": intake.run_key.hex(),
-        "keep": SAMPLE,
+        "keep": intake.keep,
         "sample_of_units": {"training": units_in(intake.training), "holdout": units_in(intake.holdout)},
     }
 

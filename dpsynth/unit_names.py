@@ -55,6 +55,17 @@ class UnitNames(Sequence[bytes]):
         """The names of the chosen rows (an index array or a mask)."""
         return UnitNames(self.data, self.ends, self.codes[rows])
 
+    def compact(self) -> UnitNames:
+        """The same rows without the names that none of them has."""
+        used, codes = np.unique(self.codes, return_inverse=True)
+        return UnitNames.coded(self.array.take(pa.array(used)), codes.astype(np.int64))
+
+    @property
+    def array(self) -> Any:
+        """The different names as an Arrow array, by code."""
+        buffers = [None, pa.py_buffer(self.ends), pa.py_buffer(self.data)]
+        return pa.Array.from_buffers(pa.large_binary(), len(self.ends) - 1, buffers)
+
     def numbers(self) -> NDArray[np.int64]:
         """The unit of each row as a number, 0 for the first that appears, shape (rows,)."""
         _, first, inverse = np.unique(self.codes, return_index=True, return_inverse=True)
@@ -94,12 +105,7 @@ class UnitNames(Sequence[bytes]):
 
 def joined(parts: Sequence[UnitNames]) -> UnitNames:
     """The rows of all parts, one at least, in their order. A name may be in several of them."""
-    used = [np.unique(part.codes, return_inverse=True) for part in parts]
-    names = [name for part, (kept, _) in zip(parts, used, strict=True) for name in _some(part, kept)]
-    shift = np.cumsum([0, *(len(kept) for kept, _ in used)])
-    codes = [codes + start for (_, codes), start in zip(used, shift[:-1].tolist(), strict=True)]
-    return UnitNames.coded(pa.array(names, pa.large_binary()), np.concatenate(codes).astype(np.int64))
-
-
-def _some(part: UnitNames, codes: NDArray[np.int64]) -> list[bytes]:
-    return [part.data[part.ends[n] : part.ends[n + 1]].tobytes() for n in codes.tolist()]
+    small = [part.compact() for part in parts]
+    shift = np.cumsum([0, *(len(part.ends) - 1 for part in small)])
+    codes = [part.codes + start for part, start in zip(small, shift[:-1].tolist(), strict=True)]
+    return UnitNames.coded(pa.concat_arrays([part.array for part in small]), np.concatenate(codes))

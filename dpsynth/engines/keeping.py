@@ -32,7 +32,7 @@ class _Some:
         kept = np.flatnonzero(self.coins < ceiling)
         if self.units is None:
             return _Some(self.rows.take(kept), self.coins[kept], None)
-        units = self.units.take(kept)
+        units = self.units.take(kept).compact()
         return _Some(_numbered(self.rows.take(kept), units), self.coins[kept], units)
 
 

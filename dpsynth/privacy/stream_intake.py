@@ -47,7 +47,8 @@ class StreamIntake:
     """Private: the engine over the bounded training records, and a sample of the rows of both parts.
 
     `training`, `holdout`: rows of some units, drawn by secret coins, for internal comparisons. `fingerprint`: SHA-256 of
-    the whole table. `run_key`: by which all of it was chosen. `sketch`: rows to compare another table with, if asked for.
+    the whole table. `run_key`: by which all of it was chosen. `keep`: how many
+    units of each part the sample was to have. `sketch`: rows to compare another table with, if asked for.
     `planned`: the sizes that the plan was made with, where they were to be discovered.
     """
 
@@ -57,6 +58,7 @@ class StreamIntake:
     fingerprint: bytes
     stream: Stream
     run_key: bytes
+    keep: int
     sketch: Sketch | None = None
     planned: Domain | None = None
 
@@ -121,7 +123,7 @@ def take_in_stream(
     )
     training, held = kept.tables()
     planned = None if unknown is None else schema.domain
-    return StreamIntake(engine, training, held, whole.digest(), source, run_key, sketch, planned)
+    return StreamIntake(engine, training, held, whole.digest(), source, run_key, rules.keep, sketch, planned)
 
 
 def sampled_again(tables: Iterable[Table], rules: Rules, run_key: bytes) -> tuple[Table, Table, bytes]:

@@ -32,8 +32,8 @@ def write_rows(
     ``rows`` becomes ``rows/part-00000.parquet``, ...; ``rows/day-*.csv.gz`` becomes ``rows/day-00000.csv.gz``, ... The files
     lie in ``rows.unfinished`` until the last is complete, and the folder must be a new one.
 
-    Raises UsageError U290 for a folder that exists, U180 where nothing can be written, CapacityError C120 when the disk is
-    full; then nothing of it is left.
+    Raises UsageError U290 for a folder that exists, U295 for one that cannot be made, CapacityError C173 (C120 later on)
+    when the disk is full; then nothing of it is left.
     """
     found = parts_of(Path(path))
     if found is None:
@@ -90,8 +90,8 @@ class _Staged:
         except OSError as error:
             reason = f"{self._folder} cannot be made ({error.strerror or 'no such place'})"
             if is_full(error):
-                raise CapacityError("C120", reason, "make room; nothing was left") from None
-            raise UsageError("U180", reason, "check the folder that it lies in, and its rights") from None
+                raise CapacityError("C173", reason, "make room; nothing was left") from None
+            raise UsageError("U295", reason, "check the folder that it lies in, and its rights") from None
 
 
 def _write_parts(

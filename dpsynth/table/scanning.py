@@ -74,8 +74,7 @@ def _stream(source: Any, form: CsvFormat, rows: int) -> _Stream:
     names = [str(name).strip() for name in relation.columns]
 
     def read(kept: Sequence[str]) -> Iterator[Any]:
-        chosen = (_quoted(relation.columns[names.index(name)]) for name in kept)
-        return _batches(relation.project(", ".join(chosen)), rows)
+        return _batches(relation, [relation.columns[names.index(name)] for name in kept], rows)
 
     return _Stream(names, read, written)
 
@@ -88,11 +87,12 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _batches(relation: Any, rows: int) -> Iterator[Any]:
+def _batches(relation: Any, columns: Sequence[str], rows: int) -> Iterator[Any]:
     import duckdb
 
     try:
-        yield from (batch for batch in relation.to_arrow_reader(rows) if batch.num_rows)
+        chosen = relation.project(", ".join(map(_quoted, columns)))
+        yield from (batch for batch in chosen.to_arrow_reader(rows) if batch.num_rows)
     except (duckdb.Error, pa.ArrowException, OSError) as problem:
         if any(sign in str(problem) for sign in _NO_ROOM):
             raise CapacityError(
