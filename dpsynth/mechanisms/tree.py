@@ -54,8 +54,8 @@ LIGHT = 5.0
 MARGINALS_EACH = 2.0
 """A typical number of marginals measured, for each attribute."""
 
-BAG_CELLS, BAG_COST, BAG_POWER, BAG_MOST = 2e5, 0.015, 0.4, 1e6
-"""The largest bag at a cost of `BAG_COST` for one row; above it the limit grows with that power of the cost."""
+BAG_CELLS = 1e6
+"""The largest bag."""
 
 
 class CliqueTree:
@@ -109,7 +109,8 @@ class CliqueTree:
             return Found(tuple(found), model)
         merges = coarse.merges_for(task, found, LIGHT * _typical_noise(task, split.stages))
         door = curator.coarsened(merges)
-        limits, begin = _limits(task, cost), [*task.zeros, *task.known]
+        limits = bags.Limits(min(BAG_CELLS, task.max_cells), task.max_cells)
+        begin = [*task.zeros, *task.known]
         for number, stage in enumerate(split.stages):
             progress("measuring", number / len(split.stages))
             errors = door.errors(coarse.marginals(model, _pairs(domain), merges), stage.errors, ERRORS)
@@ -117,7 +118,8 @@ class CliqueTree:
             chosen = _chosen(door.domain, task, tree, errors, stage.marginals)
             found += _measured(door.within(MARGINALS), chosen)
             begin += chosen
-            model = fit(domain, found, start=model)
+            # afresh: what the model before has followed of the noise would stay
+            model = fit(domain, found)
         return Found(tuple(found), model)
 
 
@@ -145,12 +147,6 @@ def _split(task: Task, cost: Cost) -> _Split:
         return _Split(ones, rest, ())
     stages = [rest.share(part) for part in STAGES]
     return _Split(ones, None, tuple(_Stage(s.share(ERRORS_SHARE), s.share(1 - ERRORS_SHARE)) for s in stages))
-
-
-def _limits(task: Task, cost: Cost) -> bags.Limits:
-    rho = cost.rho / task.rows_per_unit**2
-    bag = min(BAG_MOST, BAG_CELLS * max(1.0, rho / BAG_COST) ** BAG_POWER)
-    return bags.Limits(min(bag, task.max_cells), task.max_cells)
 
 
 def _typical_noise(task: Task, stages: Sequence[_Stage]) -> float:
