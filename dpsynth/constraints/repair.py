@@ -41,7 +41,8 @@ Redraw = Callable[[Rows], Table]
 class Repair:
     """Mends the rows of one sample. `likely`: how likely each cell of an attribute is, shape (cells,); `guards`: what a
     column may be in any case (a condition that the rows were asked to meet); `fixed`: columns that are not altered,
-    `placed`: those that stay inside their cells.
+    `placed`: those that stay inside their cells; `kept`: for some columns the rows, shape (rows,), in which they are not
+    altered.
     """
 
     rules: Rules
@@ -49,6 +50,7 @@ class Repair:
     guards: Mapping[str, Allowed] = field(default_factory=dict)
     fixed: frozenset[str] = frozenset()
     placed: frozenset[str] = frozenset()
+    kept: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     def mended(self, table: Table, redraw: Redraw, rng: np.random.Generator) -> Table:
         """The same rows, of which none breaks a rule. Raises DataError (D210) when that cannot be done."""
@@ -59,11 +61,12 @@ class Repair:
             if not len(rows):
                 continue
             state = whole.take(rows)
-            self._redrawn(part, state, rows, redraw)
+            own = replace(self, kept={n: mask[rows] for n, mask in self.kept.items() if n in part.columns})
+            own._redrawn(part, state, rows, redraw)
             for _ in range(len(part.clauses)):
-                if not self._altered(part, state, rng):
+                if not own._altered(part, state, rng):
                     break
-            self._taken_over(part, state, whole, rows, rng)
+            own._taken_over(part, state, whole, rows, rng)
             whole.put(rows, state, part.columns)
             changed.update(part.columns)
         return _written(table, whole, changed, self.rules.axes)
@@ -75,11 +78,18 @@ class Repair:
         for _ in range(REDRAWN):
             again, now = self.rules.state(redraw(rows[left])), state.take(left)
             again.put(np.arange(len(left)), now, tuple(self.fixed.intersection(part.columns)))
+            self._restored(again, now, left)
             good = ~part.broken(again)
             state.put(left[good], again.take(good), part.columns)
             tried, left = len(left), left[~good]
             if len(left) > (1 - WORTH) * tried or not len(left):
                 return
+
+    def _restored(self, state: State, before: State, rows: Rows) -> None:
+        """What is kept in some of these rows, as it was before."""
+        for name, mask in self.kept.items():
+            same = np.flatnonzero(mask[rows])
+            state.put(same, before.take(same), (name,))
 
     def _altered(self, part: _Part, state: State, rng: np.random.Generator) -> bool:
         """One pass over the rules: whether any value was altered."""
@@ -89,7 +99,7 @@ class Repair:
                 for name in rule.columns:
                     if name in (self.fixed if inside else self.fixed | self.placed):
                         continue
-                    rows = np.flatnonzero(rule.broken(state))
+                    rows = np.flatnonzero(rule.broken(state) & ~self.kept.get(name, False))
                     size = max(1, TOGETHER // (1 + len(part.clauses)))
                     for start in range(0, len(rows), size):
                         chunk = rows[start : start + size]
@@ -139,6 +149,7 @@ class Repair:
             trial = state.take(broken)
             from_rows = rng.integers(len(source), size=len(broken))
             trial.put(np.arange(len(broken)), source.take(from_rows), names)
+            self._restored(trial, state.take(broken), broken)
             good = ~part.broken(trial)
             state.put(broken[good], trial.take(good), names)
             broken = broken[~good]

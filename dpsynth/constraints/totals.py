@@ -74,7 +74,7 @@ class Totals:
 
     @classmethod
     def of(cls, schema: Schema) -> Totals:
-        """Raises SchemaError (S168) for totals that mean nothing for their columns, or are about different numbers of rows."""
+        """Raises SchemaError (S168) for totals that mean nothing for their columns, or are of different tables."""
         known = [(n, rule) for n, rule in enumerate(schema.constraints, 1) if rule.about == "table"]
         if not known:
             return cls(schema, 0, (), ())

@@ -203,7 +203,7 @@ class Drawable:
         partial = Partial.read(rows, self.schema, fill_missing=fill_missing)
         encoding.require_ids(len(partial))
         source = np.random.default_rng() if rng is None else rng
-        given = frozenset(partial.given.values)
+        given = frozenset(partial.given.values) - partial.filled
         finishing = self._finishing(None, self.generator, fixed=given)
         return partial.completed(self.generator, finishing, source)
 

@@ -6,9 +6,10 @@ columns that follow rules. All of it is computed from released facts and costs n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,9 +63,11 @@ class Finishing:
         first_id: int = 1,
         unit: NDArray[np.int64] | None = None,
         kept: Callable[[Table], Table] | None = None,
+        given: Mapping[str, NDArray[np.bool_]] = MappingProxyType({}),
     ) -> Table:
         """A row for each record, in its order; ids count from `first_id`. `unit`: each row's unit, as for `decode`; `kept`
-        puts values in their place that are given. Raises DataError (D210) for rows that no constraint lets be."""
+        puts values in their place that are given; `given`: for some columns the rows in which no constraint alters them.
+        Raises DataError (D210) for rows that no constraint lets be."""
         table = self.encoding.decode(records, rng, first_id, unit)
         if self.evidence is not None:
             table = self.evidence.refined(table, records, rng)
@@ -80,6 +83,7 @@ class Finishing:
             table = kept(table)
         repair = self._repair if unit is None else self._repair_within_units
         if repair is not None:
+            repair = replace(repair, kept=given)
             table = repair.mended(table, lambda rows: self._again(records.take(rows), rng), rng)
         if self.sums is not None:
             table = self._settled(self.sums, table, records, rng)

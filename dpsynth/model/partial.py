@@ -64,6 +64,11 @@ class Partial:
     def __len__(self) -> int:
         return len(self.given)
 
+    @property
+    def filled(self) -> frozenset[str]:
+        """The columns of which some values are drawn."""
+        return frozenset(name for name, cells in self.unknown.items() if cells.any())
+
     def completed(
         self, model: Conditioned, finishing: Finishing, rng: np.random.Generator
     ) -> Iterator[Table]:
@@ -75,9 +80,9 @@ class Partial:
                 some = records.take(slice(low, low + DECODED))
                 rows = slice(start + low, start + low + len(some))
                 # given values take their place before constraints look at the row
-                yield self._kept(
-                    finishing.rows(some, rng, first_id, kept=partial(self._kept, rows=rows)), rows
-                )
+                given = {name: ~self.unknown[name][rows] for name in self.filled}
+                made = finishing.rows(some, rng, first_id, kept=partial(self._kept, rows=rows), given=given)
+                yield self._kept(made, rows)
                 first_id += len(some)
 
     def _records(self, model: Conditioned, start: int, end: int, rng: np.random.Generator) -> Records:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from dpsynth.encoding import Encoding
 from dpsynth.errors import DataError
 from dpsynth.evidence import Evidence
 from dpsynth.model.finishing import Finishing, require_kept
+from dpsynth.model.from_schema import from_schema
 from dpsynth.records import Records
 from dpsynth.schema import Schema
 from dpsynth.table import read_table, write_tables
@@ -159,3 +161,16 @@ def test_written_rows_still_keep_every_rule(tmp_path: Path, form: str) -> None:
     again = read_table(file, schema)
     assert len(again) == 2_000
     assert Rules.of(schema).broken(again) == {}
+
+
+def test_what_is_filled_gives_way_row_by_row_and_what_is_given_stays() -> None:
+    columns = {name: {"type": "integer", "min": 0, "max": 9, "cells": 2} for name in ("a", "b")}
+    made = from_schema(Schema(columns=columns, constraints=[{"order": ["a", "b"]}]))
+    known = np.random.default_rng(0).integers(0, 10, 600).astype(float)
+    gone = np.arange(600) % 2 == 0
+    given = pd.DataFrame({"a": np.where(gone, np.nan, known), "b": np.where(gone, known, np.nan)})
+    rows = made.complete(given, np.random.default_rng(1), fill_missing=True)
+    assert (rows["a"] <= rows["b"]).all()
+    assert (rows["a"][~gone] == known[~gone]).all()
+    assert (rows["b"][gone] == known[gone]).all()
+    assert rows["a"][gone].nunique() > 5
