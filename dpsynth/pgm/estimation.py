@@ -42,7 +42,7 @@ MAX_CELLS = 30_000_000
 """Default limit for the cells of all tensors of one inference (8 bytes each, about 4 copies)."""
 
 MAX_EVALUATIONS = 1000
-STALL_WINDOW, STALL_GAIN = 40, 5e-3
+STALL_WINDOW, STALL_GAIN = 40, 1e-2
 """Stop when this many evaluations have lowered the loss by less than this share of it."""
 
 FIRST_GROWTH, GROWTH, SHRINK = 1.2, 1.02, 0.3

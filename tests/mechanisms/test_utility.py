@@ -54,7 +54,7 @@ def synthesize(intake: Intake, name: str, epsilon: float) -> tuple[Records, int]
     evaluations = []
 
     def fit(domain: Domain, found: Sequence[Measurement], *, start: Model | None = None) -> Model:
-        model, report = fit_with_report(domain, found, start=start)
+        model, report = fit_with_report(domain, found, start=start, ordered=task.in_order)
         evaluations.append(report.evaluations)
         return model
 
@@ -80,12 +80,12 @@ def error(one: Records, two: Records, ways: int) -> float:
 
 
 def test_the_bundled_table_at_epsilon_one(intake: Intake) -> None:
-    """Measured: 1-, 2- and 3-way .011, .044, .092 in 60 to 120 evaluations; independent columns .060, .130."""
+    """Measured: 1-, 2- and 3-way .010, .041, .086 in 19 to 33 evaluations; independent columns .060, .130."""
     rows, evaluations = synthesize(intake, "mst", 1.0)
-    assert error(rows, intake.engine.records, 1) < 0.02
-    assert error(rows, intake.engine.records, 2) < 0.052
-    assert error(rows, intake.engine.records, 3) < 0.105
-    assert evaluations < 250
+    assert error(rows, intake.engine.records, 1) < 0.016
+    assert error(rows, intake.engine.records, 2) < 0.047
+    assert error(rows, intake.engine.records, 3) < 0.095
+    assert evaluations < 120
 
 
 def test_more_budget_helps_and_structure_helps(intake: Intake) -> None:
@@ -99,18 +99,22 @@ def test_more_budget_helps_and_structure_helps(intake: Intake) -> None:
 
 
 def test_the_clique_tree_at_epsilon_one(intake: Intake) -> None:
-    """Measured: 1-, 2- and 3-way .010, .041, .085 (the spanning tree .012, .043, .088); independent columns .060, .130."""
+    """Measured: 1-, 2- and 3-way .008 to .010, .037 to .040, .079 to .084 in 29 to 51 evaluations (the spanning tree .041, .086).
+
+    Seen here: a descent that goes on into the noise (.050), a smoothing that mistakes its cells (.073), steps that never grow
+    (322 evaluations).
+    """
     real = intake.engine.records
     rows, evaluations = synthesize(intake, "tree", 1.0)
-    assert error(rows, real, 1) < 0.02
-    assert error(rows, real, 2) < 0.047
-    assert error(rows, real, 3) < 0.095
-    assert evaluations < 250
+    assert error(rows, real, 1) < 0.016
+    assert error(rows, real, 2) < 0.044
+    assert error(rows, real, 3) < 0.091
+    assert evaluations < 150
 
 
 def test_with_a_rich_budget_the_clique_tree_sees_what_the_spanning_tree_cannot(intake: Intake) -> None:
-    """Measured: 2- and 3-way .014, .041; the spanning tree .026, .068: merged or triple cells gone wrong are seen here."""
+    """Measured: 2- and 3-way .013, .039; the spanning tree .026, .068: merged or triple cells gone wrong are seen here."""
     real = intake.engine.records
     rows, _ = synthesize(intake, "tree", 10.0)
-    assert error(rows, real, 2) < 0.018
-    assert error(rows, real, 3) < 0.05
+    assert error(rows, real, 2) < 0.016
+    assert error(rows, real, 3) < 0.046
