@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,8 +19,9 @@ from dpsynth import DataError, Schema, UsageError, fit
 from dpsynth.cli.app import app
 from dpsynth.encoding import Encoding
 from dpsynth.model import FittedModel, groups, partial
-from dpsynth.model.from_schema import NOTE, from_schema
+from dpsynth.model.from_schema import NOTE, SchemaRows, from_schema
 from dpsynth.model.groups import Groups, read_balance
+from dpsynth.pgm import GraphicalModel, MixtureModel
 from dpsynth.table import read_table
 
 COLUMNS = {
@@ -332,3 +334,22 @@ def test_a_closed_pipe_is_no_error(folder: Path) -> None:
         said = running.stderr.read()
         assert running.wait() == 141
     assert said == b""
+
+
+@pytest.mark.parametrize("kind", [GraphicalModel, MixtureModel])
+def test_a_condition_without_mass_ends_at_once_whatever_the_model_is(kind: type[Any]) -> None:
+    """A mixture, as networks make it, takes a condition exactly: nothing is drawn in vain; next to nothing is refused."""
+    schema = Schema(columns={n: {"type": "category", "values": ["x", "y"]} for n in "ab"})
+    domain = schema.domain
+    if kind is GraphicalModel:
+        with np.errstate(divide="ignore"):
+            generator: Any = GraphicalModel(domain, 1000.0, {("a", "b"): np.log([[0.5, 1e-9], [0.0, 0.5]])})
+    else:
+        tables = {"a": np.array([[1.0, 0.0], [1e-9, 1.0]]), "b": np.array([[1.0, 0.0], [0.0, 1.0]])}
+        generator = MixtureModel(domain, 1000.0, np.array([0.5, 0.5]), tables)
+    made = SchemaRows(schema, generator)
+    assert set(made.sample(50, rng(), where="a == 'x' and b == 'x'")["b"]) == {"x"}
+    for where in ("a == 'x' and b == 'y'", "a == 'y' and b == 'x'"):
+        with pytest.raises(UsageError, match="widen the condition") as caught:
+            made.sample(50, rng(), where=where)
+        assert caught.value.code == "DPS-U153"

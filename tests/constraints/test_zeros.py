@@ -87,6 +87,8 @@ def test_a_model_with_zeros_is_the_model_given_that_no_rule_is_broken(rules: lis
         DOMAIN, 1.0, {**tables, **{c: tables.get(c, 0.0) + forbidden[c] for c in forbidden}}
     )
     joint /= joint.sum()
+    records, _ = everything(schema)
+    np.testing.assert_allclose(np.exp(model.log_likelihood(records)), joint, atol=1e-12)
     for clique in itertools.combinations(DOMAIN.attributes, 2):
         brute = np.zeros(DOMAIN.shape(clique))
         np.add.at(brute, tuple(everything(schema)[0][a] for a in clique), joint)
