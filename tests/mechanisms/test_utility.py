@@ -99,10 +99,10 @@ def test_more_budget_helps_and_structure_helps(intake: Intake) -> None:
 
 
 def test_the_clique_tree_at_epsilon_one(intake: Intake) -> None:
-    """Measured: 1-, 2- and 3-way .008 to .010, .037 to .040, .079 to .084 in 29 to 51 evaluations (the spanning tree .041, .086).
+    """Measured: 2- and 3-way .037 to .040, .079 to .084 in 29 to 51 evaluations (the spanning tree .041, .086).
 
-    Seen here: a descent that goes on into the noise (.050), a smoothing that mistakes its cells (.073), steps that never grow
-    (322 evaluations).
+    Seen here: a descent that goes on into the noise (.050), a smoothing that mistakes its cells (.073), steps that
+    never grow (322 evaluations).
     """
     real = intake.engine.records
     rows, evaluations = synthesize(intake, "tree", 1.0)
