@@ -78,7 +78,7 @@ def test_a_table_on_disk_is_learnt_in_chunks(monkeypatch: pytest.MonkeyPatch) ->
     records, spool = copied(1_500), Spool(DOMAIN)
     spool.append(records)
     monkeypatch.setattr(spooled, "CHUNK", 400)
-    task, cost = Task(DOMAIN), Cost(30.0)
+    task, cost = Task(DOMAIN, workload=Workload("y")), Cost(30.0)
     account = FreeRun(QUICK.plan(task, cost))
     door = Curator(SpoolEngine(spool, 1), account, Stream.for_tests(b"disk"))
     found = QUICK.measure(door, task, cost, estimate)
