@@ -124,7 +124,7 @@ class Drawable:
             groups, n = groups.equally(), _row_number(rows_each) * len(groups)
         source = np.random.default_rng() if rng is None else rng
         placed = frozenset(() if groups is None else groups.columns)
-        finishing = self._finishing(evidence, generator, placed=placed)
+        finishing = self.finishing(evidence, generator, placed=placed)
         if self.sizes is not None and groups is None:
             people = Units.of(self.schema, self.sizes, self.generator, generator, evidence)
             counts = people.counts(*(None if k is None else _row_number(k) for k in (n, units)))
@@ -145,7 +145,9 @@ class Drawable:
         groups.require_mass(generator, encoding)
         return decoded(finishing, groups.records(generator, rows, source), source)
 
-    def _finishing(self, evidence: Evidence | None, model: Generator, **more: Any) -> Finishing:
+    def finishing(self, evidence: Evidence | None, model: Generator, **more: Any) -> Finishing:
+        """What turns records of `model`, this one's under the evidence, into rows. UsageError (U266) for functions that no
+        program has passed."""
         require_functions(self.schema, self.functions)
         likely = partial(_alone, model)
         return Finishing(Encoding(self.schema), evidence, likely, functions=self.functions, **more)
@@ -157,7 +159,7 @@ class Drawable:
         kinds = kinds_of(totals, self.generator, rng)
         sums = Totalling.of(totals, rows, kinds)
         placed = frozenset(totals.grouping)
-        finishing = self._finishing(None, self.generator, placed=placed, sums=sums)
+        finishing = self.finishing(None, self.generator, placed=placed, sums=sums)
         batches = (
             self.generator.sample_batches(rows, rng)
             if kinds is None
@@ -204,7 +206,7 @@ class Drawable:
         encoding.require_ids(len(partial))
         source = np.random.default_rng() if rng is None else rng
         given = frozenset(partial.given.values) - partial.filled
-        finishing = self._finishing(None, self.generator, fixed=given)
+        finishing = self.finishing(None, self.generator, fixed=given)
         return partial.completed(self.generator, finishing, source)
 
     def complete(

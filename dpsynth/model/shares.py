@@ -9,7 +9,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from dpsynth.constraints.totals import Totals
 from dpsynth.encoding import Encoding
+from dpsynth.errors import UsageError
 from dpsynth.model.drawing import Drawable, decoded
 from dpsynth.model.finishing import Finishing
 from dpsynth.model.units import Counts, Units
@@ -43,7 +45,14 @@ class Shares:
         return max(1, -(-self.rows // self.part_rows))
 
     def require_ids(self) -> None:
-        """Raises DataError (D201) when an id column's format has too few digits for all rows, or units."""
+        """Raises DataError (D201) when an id column's format has too few digits for all rows, or units; UsageError (U268)
+        for declared totals, which parts that know nothing of each other do not keep."""
+        if Totals.of(self.model.schema):
+            raise UsageError(
+                "U268",
+                "rows with declared totals are not drawn in parts",
+                "draw them on one machine: dpsynth sample",
+            )
         whole = self._people
         if whole is None:
             Encoding(self.model.schema).require_ids(self.rows)
@@ -59,8 +68,10 @@ class Shares:
         if not 0 <= part < self.parts:
             raise ValueError("no such part")
         rng, generator = self.rng(part), self.model.generator
-        finishing = Finishing(Encoding(self.model.schema), None, lambda a: generator.marginal((a,)))
+        finishing = self.model.finishing(None, generator)
         if self._people is not None:
+            if self._units.rules:
+                finishing = replace(finishing, sequenced=self._units.sequenced)
             return self._of_units(part, self._people.by_size, finishing, rng)
         first, last = (self.rows * place // self.parts for place in (part, part + 1))
         return decoded(finishing, generator.sample_batches(last - first, rng), rng, first + 1)

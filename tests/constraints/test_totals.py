@@ -18,9 +18,10 @@ from dpsynth.constraints import Rules
 from dpsynth.constraints.apportioning import Infeasible, Tangled, joined_margins, raked, rounded, two_sided
 from dpsynth.constraints.totals import Totals
 from dpsynth.domain import Domain
-from dpsynth.errors import DataError, SchemaError
+from dpsynth.errors import DataError, SchemaError, UsageError
 from dpsynth.model import FittedModel
 from dpsynth.model.from_schema import from_schema
+from dpsynth.model.shares import Shares
 from dpsynth.table import read_table, write_tables
 
 COLUMNS: dict[str, Any] = {
@@ -216,3 +217,9 @@ def test_margins_are_joined_and_circles_refused() -> None:
         joined_margins(pairs, np.ones((2, 2, 2)), domain, ("a", "b", "c"), rng)
     with pytest.raises(Infeasible):
         two_sided(np.array([3, 4]), np.array([3, 4]), np.array([[0.0, 1.0], [1.0, 0.0]]), rng)
+
+
+def test_parts_that_know_nothing_of_each_other_are_refused(model: FittedModel) -> None:
+    with pytest.raises(UsageError) as caught:
+        Shares(model, 2_000, 1, 500).require_ids()
+    assert caught.value.code == "DPS-U268"
