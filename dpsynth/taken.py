@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from dpsynth.auditing import Private, held_out, require_enough
 from dpsynth.constraining import require_source
 from dpsynth.errors import UsageError
-from dpsynth.large import fit_large_reserved, noted, sample_again, take_in_large, units_in
+from dpsynth.large import fit_large_reserved, noted, sample_again, take_in_large
 from dpsynth.model import FittedModel
 from dpsynth.prior import Prior, PriorFile
 from dpsynth.privacy.curator import Curator
@@ -18,7 +18,7 @@ from dpsynth.privacy.spark_intake import SparkIntake
 from dpsynth.privacy.stream_intake import StreamIntake
 from dpsynth.progress import Progress
 from dpsynth.schema import Schema
-from dpsynth.spark import fit_spark_reserved, take_in_cluster
+from dpsynth.spark import fit_spark_reserved, noted_there, sample_there_again, take_in_cluster
 from dpsynth.synthesis import Plan, fit_reserved
 from dpsynth.table import Source, Table, read_table
 from dpsynth.table.fingerprint import digest
@@ -159,12 +159,8 @@ class Streamed:
 
     def _fit_on_cluster(self, intake: SparkIntake, preview: Plan, run: Run, progress: Progress) -> Behind:
         model = fit_spark_reserved(intake, self.schema, preview, run, progress=progress)
-        note = {
-            "probability": self.holdout,
-            "table_sha256": self.fingerprint.hex(),
-            "sample_of_units": {"training": units_in(intake.training), "holdout": units_in(intake.holdout)},
-        }
-        return Behind(model, intake.curator, Private(intake.training, intake.holdout, sampled=True), note)
+        private = Private(intake.training, intake.holdout, sampled=True)
+        return Behind(model, intake.curator, private, noted_there(intake, self.holdout))
 
 
 def split_again(source: Source, schema: Schema, held_out: Mapping[str, Any]) -> Private:
@@ -172,6 +168,8 @@ def split_again(source: Source, schema: Schema, held_out: Mapping[str, Any]) -> 
 
     Raises UsageError when it does not describe this table.
     """
+    if held_out.get("engine") == SPARK:
+        return Private(*sample_there_again(source, schema, held_out), sampled=True)
     if "sample_of_units" in held_out:
         return Private(*sample_again(source, schema, held_out), sampled=True)
     return Private.split_again(read_table(source, schema), held_out)

@@ -6,6 +6,7 @@ where they are large the executors add them first, each some of the cells.
 
 from __future__ import annotations
 
+import hashlib
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -70,6 +71,11 @@ class Chunks:
     @property
     def rows(self) -> int:
         return int(self.names["rows"].sum())
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the names of all chunks, and so of what is in them."""
+        return hashlib.sha256(self.names.tobytes()).digest()
 
     def select(self, columns: Sequence[str]) -> Any:
         return self.frame.where(f"kind = '{CHUNK}'").select(*FACTS, *columns)

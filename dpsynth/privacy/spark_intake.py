@@ -48,7 +48,8 @@ class SparkIntake:
     """Private: the engine over the bounded training records, and a sample of the rows of both parts.
 
     `training`, `holdout`: rows of some units, drawn by secret coins, for internal comparisons. `fingerprint`: SHA-256 of
-    sums over all rows, whatever their order and partitions.
+    sums over all rows, whatever their order and partitions. `run_key`: by which all of it was chosen. `keep`: how many units
+    of each part the sample was to have.
     """
 
     engine: SparkEngine
@@ -57,6 +58,8 @@ class SparkIntake:
     fingerprint: bytes
     rows: int
     stream: Stream
+    run_key: bytes
+    keep: int
 
     @property
     def both(self) -> Table:
@@ -83,14 +86,16 @@ def take_in_spark(
     holdout: float,
     keep: int,
     stream: Stream | None = None,
+    again: bytes | None = None,
 ) -> SparkIntake:
     """As `take_in`, for a DataFrame: `reader` turns its rows into checked tables and names their units, on the executors.
 
     `by_unit`: rows of a unit may stand anywhere; else each row is a unit. `keep`: about how many units of each part come
-    to the driver as a sample. Raises what `reader` raises, D180 for a table without rows, and what `Jobs` raises.
+    to the driver as a sample. `again`: the run key of an earlier intake, to see what it has seen. Raises what `reader`
+    raises, D180 for a table without rows, and what `Jobs` raises.
     """
     source = stream if stream is not None else system()
-    run_key = source.bytes(RUN_KEY_BYTES)
+    run_key = source.bytes(RUN_KEY_BYTES) if again is None else again
     check_split(run_key, holdout)
     if rows_per_unit != 1 and not by_unit:
         raise ValueError("without a unit column every row is a unit: rows_per_unit is 1")
@@ -114,7 +119,7 @@ def take_in_spark(
     training, held = (_bounded(reader, part, rows_per_unit, run_key) for part in some)
     fingerprint = hashlib.sha256(seen.note()).digest()
     engine = SparkEngine(chunks, rows_per_unit, by_unit)
-    return SparkIntake(engine, training, held, fingerprint, seen.rows, source)
+    return SparkIntake(engine, training, held, fingerprint, seen.rows, source, run_key, keep)
 
 
 def _alone(frame: Any, reader: Reader, split: Split) -> Any:

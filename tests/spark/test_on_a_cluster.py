@@ -28,13 +28,14 @@ from dpsynth.privacy.intake import take_in
 from dpsynth.privacy.ledger import Ledger
 from dpsynth.privacy.spark_intake import SparkIntake, take_in_spark
 from dpsynth.schema import Schema
-from dpsynth.spark import take_in_cluster
+from dpsynth.spark import noted_there, take_in_cluster
 from dpsynth.spark_jobs import Jobs
 from dpsynth.spark_output import sample
 from dpsynth.spark_session import session
 from dpsynth.spark_source import find
 from dpsynth.synthesis import plan, unit_keys
 from dpsynth.table import Table, joined, read_table
+from dpsynth.taken import split_again
 
 COLUMNS: dict[str, Any] = {
     "person": {"type": "id"},
@@ -254,6 +255,24 @@ def _turned(mark: str) -> Callable[[Iterator[Any]], Iterator[Any]]:
         Path(mark).touch()
 
     return turn
+
+
+@pytest.mark.parametrize("by_person", [True, False])
+def test_an_audit_later_finds_the_same_sample(by_person: bool, spark: Any, tmp_path: Path) -> None:
+    typed(people()).to_parquet(tmp_path / "one.parquet")
+    schema = schema_of(by_person)
+    taken = take_in_cluster(tmp_path / "one.parquet", schema, holdout=0.3, keep=40)
+    note = json.loads(json.dumps(noted_there(taken, 0.3)))
+    again = split_again(tmp_path / "one.parquet", schema, note)
+    assert again.sampled
+    for before, after in ((taken.training, again.training), (taken.holdout, again.holdout)):
+        assert rows_of(after) == rows_of(before)
+    frame = spark.read.parquet(str(tmp_path)).repartition(3, "age")
+    if by_person:
+        assert rows_of(split_again(frame, schema, note).training) == rows_of(taken.training)
+    with pytest.raises(UsageError) as caught:
+        split_again(frame.limit(800) if by_person else frame, schema, note)
+    assert caught.value.code == ("DPS-U321" if by_person else "DPS-U322")
 
 
 class TestBadInput:
