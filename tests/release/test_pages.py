@@ -139,6 +139,63 @@ def test_the_public_page_and_its_twin_have_the_same_numbers(bundle: release.Bund
     assert report["guarantee"] == privacy["guarantee"]
 
 
+def test_the_internal_page_and_its_twin_have_the_same_numbers(bundle: release.Bundle) -> None:
+    report = json.loads((bundle.internal / "report.json").read_text())
+    words = "".join(read(pages(bundle)["internal"]).words)
+    for attack in report["suite"]["attacks"]:
+        assert percent(attack["auc"]["value"]) in words
+        assert render.short(attack["adjusted_p_value"]) in words
+    for one in report["evaluation"]["marginals"]:
+        assert percent(one["error"]["value"]) in words
+        assert percent(one["best_redrawn"]["value"]) in words
+    assert str(report["evaluation"]["k_marginal"]["score"]) in words
+    for column in report["evaluation"]["columns"]:
+        assert f"error {percent(column['error'])}" in words
+
+
+def test_the_most_telling_attack_comes_first_and_the_verdict_says_what_it_means(
+    bundle: release.Bundle,
+) -> None:
+    report = json.loads((bundle.internal / "report.json").read_text())
+    attacks = report["suite"]["attacks"]
+    last = attacks[-1]["attack"]
+    for one in attacks:
+        one["adjusted_p_value"] = 0.001 if one["attack"] == last else 0.9
+    report["suite"] |= {"verdict": "LEAK", "bound": "within"}
+    words = "".join(read(render.internal_page(report)).words)
+    table = words[words.index("Members, controls") :]
+    assert table.index(last) < table.index(attacks[0]["attack"])
+    assert "Attacks: LEAK, within the promise" in words
+    report["suite"] |= {"bound": "none claimed"}
+    assert "within the promise" not in "".join(read(render.internal_page(report)).words)
+
+
+def test_a_long_list_of_measured_tables_is_folded(bundle: release.Bundle) -> None:
+    report = json.loads((bundle.public / "report.json").read_text())
+    one = report["consistency"]["by_clique"][0]
+    report["consistency"]["by_clique"] = [{**one, "columns": [f"c{i}"]} for i in range(40)]
+    page = render.public_page(report).decode()
+    folded = page[page.index("The other 15 tables") :]
+    assert "c24</td>" in page.replace(folded, "")
+    assert "c25</td>" in folded
+    assert "c39</td>" in folded
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.9, "0.900"), (0.03091, "0.0309"), (1e-6, "0.0000"), (-2e-6, "0.0000"), (123.4, "123")],
+)
+def test_decimals_of_one_column_can_be_compared(value: float, shown: str) -> None:
+    assert render.decimal(value) == shown
+
+
+def test_small_chances_are_said_as_one_in_so_many() -> None:
+    assert render.odds(1e-9) == "one in 1\u202f000\u202f000\u202f000"
+    assert render.odds(0.0) == ""
+    assert percent(1e-9) == "below 0.001 %"
+    assert percent(0.0) == "0 %"
+
+
 def test_the_internal_page_has_attacks_utility_and_plots(bundle: release.Bundle) -> None:
     reader = read(pages(bundle)["internal"])
     words = "".join(reader.words)
