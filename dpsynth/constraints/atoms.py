@@ -23,6 +23,10 @@ Steps = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 
+FEW = 8
+"""Stretches of a grid that are looked at one by one."""
+
+
 @dataclass(frozen=True, eq=False)
 class Axis:
     """A column's cells: `starts` and `ends` of those on the grid (none for texts), then one for each of `codes`, then the
@@ -124,8 +128,14 @@ class Within:
         if not self.axis.is_grid:
             found = self.allowed.single[: len(codes)][steps]
         else:
-            edges = np.array([edge for a, b in self.allowed.spans for edge in (a, b + 1)], dtype=np.int64)
-            found = np.searchsorted(edges, steps, side="right") % 2 == 1
+            spans = self.allowed.spans
+            if len(spans) <= FEW:  # comparing is faster than searching
+                found = np.zeros(len(steps), dtype=bool)
+                for first, last in spans:
+                    found |= (steps >= first) & (steps <= last)
+            else:
+                edges = np.array([edge for a, b in spans for edge in (a, b + 1)], dtype=np.int64)
+                found = np.searchsorted(edges, steps, side="right") % 2 == 1
             for i, code in enumerate(codes):
                 found[steps == code] = self.allowed.single[i]
         found[gone] = bool(self.axis.column.missing and self.allowed.single[-1])
