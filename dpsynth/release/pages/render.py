@@ -22,6 +22,8 @@ MOST_SHOWN = 400
 WORST = 12
 MOST_MEASURED = 25
 """Measured tables that are shown at once; the others are folded away."""
+FEW = 8
+"""So many more are not worth folding."""
 MOST_NAMES = 16
 """Columns of the heat map; with more, the worst ones."""
 MOST_PLOTS = 60
@@ -40,14 +42,14 @@ def public_page(report: Json) -> bytes:
     report = _shown(report)
     plot = svg.trade_off(report["trade_off"], bound_name="the most that the promise allows")
     found = report["consistency"].get("by_column", [])
-    shown = _within(found, len(found))
+    shown, measured = _within(found, len(found)), report["consistency"]["by_clique"]
     return _render(
         "public.html",
         report=report,
         trade_off_plot=plot,
         charges=_grouped(report["charges"]),
-        measured=report["consistency"]["by_clique"],
-        most_measured=MOST_MEASURED,
+        measured=measured,
+        most_measured=MOST_MEASURED if len(measured) > MOST_MEASURED + FEW else len(measured),
         gauge=_gauge(report["ledger"]),
         band_plots=[_band(band) for band in shown],
         bands_left_out=report["generator"]["columns"] - len(shown) if len(shown) < len(found) else 0,
