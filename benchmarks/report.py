@@ -159,7 +159,9 @@ def aim(table: str, epsilon: float, best: Row, peers: Sequence[Row]) -> str:
         ]
         found += [verdict(f"AUC {auc}", (best.scores["auc"] or 0) >= auc)]
     elif peers:
-        found += [verdict(f"ratios {RATIO_AIM}", max(ratios(best, peers)) <= RATIO_AIM)]
+        every = sum(len(peer.methods) for peer in PEERS.values())
+        words = f"ratios {RATIO_AIM} (beside {len(peers)} of {every} peers)"
+        found += [verdict(words, max(ratios(best, peers)) <= RATIO_AIM)]
     if best.scores["nist"] is not None and epsilon == 1.0:
         found += [verdict(f"NIST {NIST_AIM}", best.scores["nist"] >= NIST_AIM)]
     return ", ".join(found) or "-"
