@@ -7,10 +7,10 @@ from attacks.membership.shadow import ShadowResult, shadow_attack
 from attacks.result import INCONCLUSIVE, LEAK, NO_EVIDENCE, VIOLATION, ControlResult, SuiteResult
 from attacks.stats import Interval, RateAt
 from attacks.suite import run_game, run_suite
-from attacks.threat import Attack, Candidates, Claim, Game, Rows, View
+from attacks.threat import Attack, Candidates, Claim, Combination, Game, Rows, View
 
 __all__ = [
     "FEWEST", "INCONCLUSIVE", "LEAK", "NO_EVIDENCE", "VIOLATION", "Asked", "Attack", "AttackResult", "Bound", "Candidates",
-    "Claim", "ControlResult", "Game", "Holds", "Interval", "RateAt", "Rows", "ShadowResult", "Success", "SuiteResult",
-    "Targets", "ThreatModel", "View", "Wants", "default_attacks", "run_game", "run_suite", "shadow_attack",
+    "Claim", "Combination", "ControlResult", "Game", "Holds", "Interval", "RateAt", "Rows", "ShadowResult", "Success",
+    "SuiteResult", "Targets", "ThreatModel", "View", "Wants", "default_attacks", "run_game", "run_suite", "shadow_attack",
 ]  # fmt: skip

@@ -170,7 +170,7 @@ class Anonymeter:
         self._process.wait()
 
 
-def outputs(data: Sequence[Table], store: Store, repeats: int, other: Anonymeter | None) -> None:
+def outputs(data: Sequence[Table], store: Store, repeats: int, only: str, other: Anonymeter | None) -> None:
     """1000 members, 1000 held out."""
     for seed in range(repeats):
         for table in data:
@@ -182,10 +182,13 @@ def outputs(data: Sequence[Table], store: Store, repeats: int, other: Anonymeter
                     rng = _seeded("outputs", table.name, kind, seed)
                     return told(table.game(make, 1000, 1000, rng), rng, other)
 
-                store.once(("outputs", table.name, kind, str(seed)), run)
+                if kind.startswith(only):
+                    store.once(("outputs", table.name, kind, str(seed)), run)
 
 
-def our_models(data: Sequence[Table], store: Store, repeats: int, other: Anonymeter | None) -> None:
+def our_models(
+    data: Sequence[Table], store: Store, repeats: int, only: str, other: Anonymeter | None
+) -> None:
     """5000 members, 1250 held out. Privacy's noise has no seed: the other package attacks the very same rows."""
     for seed in range(repeats):
         for table in data:
@@ -202,7 +205,8 @@ def our_models(data: Sequence[Table], store: Store, repeats: int, other: Anonyme
                     claim = Claim(epsilon, DELTA) if math.isfinite(epsilon) else None
                     return told(table.game(make, 5000, 1250, rng, claim), rng, other)
 
-                store.once(("models", table.name, kind, str(seed)), run)
+                if kind.startswith(only):
+                    store.once(("models", table.name, kind, str(seed)), run)
 
 
 def _written(game: Game, folder: Path) -> None:
@@ -234,6 +238,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=STORE)
     parser.add_argument("--repeats", type=int, default=0)
     parser.add_argument("--tables", nargs="+", default=list(TABLES))
+    parser.add_argument("--only", default="", help="outputs and models whose name begins so")
     parser.add_argument("--without-peer", action="store_true", help="leave anonymeter out")
     chosen = parser.parse_args()
     store = Store(chosen.store)
@@ -249,7 +254,7 @@ def main() -> None:
         return
     beside, repeats = BESIDE[chosen.mode]
     other = None if chosen.without_peer else Anonymeter()
-    beside(data, store, chosen.repeats or repeats, other)
+    beside(data, store, chosen.repeats or repeats, chosen.only, other)
     if other is not None:
         other.close()
 
