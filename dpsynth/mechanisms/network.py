@@ -47,7 +47,7 @@ LABEL_SHARE, LABEL_COST, LABEL_POWER = 0.3, 0.036, 0.5
 """Of what the one-way marginals leave, for the model of the target, where it is drawn again: up to this cost for one row;
 above it the part falls with that power, as the mixture's own labels get better."""
 
-PAIRS_SHARE, TOLD_SHARE = 0.6, 0.55
+PAIRS_SHARE, TOLD_SHARE = 0.6, 0.4
 """Of the rest, for the pairs, where there are triples to choose from: without a target, with one."""
 
 ERRORS_SHARE = 0.04
