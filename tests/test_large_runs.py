@@ -24,6 +24,7 @@ from dpsynth.large import take_in_large
 from dpsynth.model.from_schema import from_schema
 from dpsynth.prior import PriorFile
 from dpsynth.project import Project
+from dpsynth.table import scanning
 from dpsynth.table.scanning import scan
 from dpsynth.unfinished import load_held_out
 
@@ -180,6 +181,13 @@ class TestWhatGoesWrong:
         assert "nothing was spent" in done.stderr
         assert not (tmp_path / "model").exists()
         assert not list(tmp_path.glob("*.holdout.json"))
+
+    def test_the_limit_of_memory_is_kept(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """A source that needs more is refused: DuckDB may not spill, since rows would lie in the open."""
+        people(50_000).to_parquet(tmp_path / "a.parquet")
+        monkeypatch.setattr(scanning, "MEMORY", "1MB")
+        with pytest.raises(CapacityError, match="1MB"):
+            take_in_large(tmp_path / "a.parquet", Project.from_yaml(PROJECT).schema, holdout=0.0)
 
     def test_a_full_disk_is_said_by_its_name(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
