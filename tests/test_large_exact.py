@@ -102,7 +102,7 @@ def learnt(schema: Schema) -> Schema:
     return schema.with_columns(columns)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(tables, st.sampled_from([None, 1, 2, 5]), st.integers(1, 41), st.integers(1, 9))
 def test_streamed_as_in_memory(
     tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, str]], bound: int | None, batch: int, chunk: int
@@ -144,7 +144,7 @@ def cells(table: Table) -> Counter[tuple[Any, ...]]:
 
 
 @given(tables, st.sampled_from(["town", "age", "paid", "born", "seen"]), st.integers(1, 9))
-@settings(max_examples=20)
+@settings(max_examples=10)
 def test_what_does_not_fit_is_refused_alike(
     tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, str]], column: str, batch: int
 ) -> None:
