@@ -109,13 +109,13 @@ def _dates(days: NDArray[np.float64]) -> NDArray[np.datetime64]:
 
 def _day(days: NDArray[np.float64]) -> NDArray[Any]:
     dates = _dates(days)
-    return (dates - dates.astype("datetime64[M]")).astype(np.int64) + 1
+    return np.asarray((dates - dates.astype("datetime64[M]")).astype(np.int64) + 1)
 
 
 def _years(begin: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[Any]:
     """Completed years from one date to a later one (negative the other way round)."""
     months = _months(end) - _months(begin) - (_day(end) < _day(begin))
-    return np.floor_divide(months, 12)
+    return np.asarray(np.floor_divide(months, 12))
 
 
 _FUNCTIONS: Mapping[str, tuple[int, Callable[..., Any]]] = {
