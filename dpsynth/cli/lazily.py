@@ -28,7 +28,8 @@ def group(verbs: Mapping[str, Verb], **options: Any) -> typer.Typer:
     class Lazy(TyperGroup):
         def resolve_command(self, ctx: Any, args: list[str]) -> Any:
             name, known, rest = super().resolve_command(ctx, args)
-            return name, _command(name, verbs[name].module) if name in verbs else known, rest
+            entry = verbs.get(name or "")
+            return name, known if entry is None else _command(str(name), entry.module), rest
 
     app = typer.Typer(cls=Lazy, no_args_is_help=True, rich_markup_mode=None, **options)
     for name, entry in verbs.items():
