@@ -210,12 +210,16 @@ def our_models(
 
 
 def _written(game: Game, folder: Path) -> None:
-    """Members, controls and synthetic rows as csv; ordered columns as numbers, the others as words."""
+    """As many members as controls, and the synthetic rows, as csv; ordered columns as numbers, the others as words.
+
+    As many: the package asks whether a description fits one row of a table, and of a larger table it does so more often
+    (or less), whatever the synthetic rows say.
+    """
     view, member = game.view, game.member
-    rows = view.candidates.rows
+    rows, few = view.candidates.rows, min(game.members, game.controls)
     for name, records in (
-        ("members", rows.take(np.flatnonzero(member)).cells),
-        ("controls", rows.take(np.flatnonzero(~member)).cells),
+        ("members", rows.take(np.flatnonzero(member)[:few]).cells),
+        ("controls", rows.take(np.flatnonzero(~member)[:few]).cells),
         ("synthetic", view.synthetic.cells),
     ):
         frame = pd.DataFrame({a: records[a].astype(np.int64) for a in records.domain.attributes})
