@@ -128,7 +128,7 @@ def constants(scores: Singles, wanted: Singles) -> Singles:
 
 def softmax(scores: NDArray[Any]) -> NDArray[Any]:
     """Over the last axis."""
-    found = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    found: NDArray[Any] = np.exp(scores - scores.max(axis=-1, keepdims=True))
     found /= found.sum(axis=-1, keepdims=True)
     return found
 

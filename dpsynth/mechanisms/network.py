@@ -43,7 +43,7 @@ from dpsynth.progress import Progress, silent
 LOOKED, PAIRS = "network: errors of pairs", "network: chosen pairs"
 ERRORS, TRIPLES = "network: errors of triples", "network: chosen triples"
 
-LABEL_SHARE, LABEL_COST, LABEL_POWER = 0.3, 0.036, 0.5
+LABEL_SHARE, LABEL_COST, LABEL_POWER = 0.3, 0.036, 1.0
 """Of what the one-way marginals leave, for the model of the target, where it is drawn again: up to this cost for one row;
 above it the part falls with that power, as the mixture's own labels get better."""
 
