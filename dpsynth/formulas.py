@@ -25,14 +25,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dpsynth.calendar_days import dates_of, day_of, months_of, years_between
 from dpsynth.declared import Fault
 
 Kind = Literal["number", "text"]
 Mask = NDArray[np.bool_]
 
 MAX_LENGTH, MAX_DEPTH = 4_000, 40
-MOST_DAYS = 3_000_000
-"""Days from 1970 within which a number is taken for a date."""
 Function = Callable[..., NDArray[Any]]
 """Of arrays of float64, one for each argument, shape (rows,): an array of that shape; what is not finite is missing."""
 Functions = Mapping[str, Function]
@@ -96,33 +95,11 @@ class Joined:
 Formula = Constant | Named | Applied | Chosen
 Truth = Related | Lacking | Joined
 
-
-def _months(days: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Months since 1970-01 of dates in days; 0 for what is no date."""
-    return np.asarray(_dates(days).astype("datetime64[M]").astype(np.int64))
-
-
-def _dates(days: NDArray[np.float64]) -> NDArray[np.datetime64]:
-    known = np.where(np.abs(days) < MOST_DAYS, days, 0.0)
-    return np.asarray(np.floor(known).astype(np.int64).astype("datetime64[D]"))
-
-
-def _day(days: NDArray[np.float64]) -> NDArray[Any]:
-    dates = _dates(days)
-    return np.asarray((dates - dates.astype("datetime64[M]")).astype(np.int64) + 1)
-
-
-def _years(begin: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[Any]:
-    """Completed years from one date to a later one (negative the other way round)."""
-    months = _months(end) - _months(begin) - (_day(end) < _day(begin))
-    return np.asarray(np.floor_divide(months, 12))
-
-
 _FUNCTIONS: Mapping[str, tuple[int, Callable[..., Any]]] = {
     "round": (1, np.rint), "floor": (1, np.floor), "ceil": (1, np.ceil), "abs": (1, np.abs), "sqrt": (1, np.sqrt),
     "exp": (1, np.exp), "log": (1, np.log), "min": (2, np.minimum), "max": (2, np.maximum),
-    "year": (1, lambda days: np.floor_divide(_months(days), 12) + 1970), "month": (1, lambda days: _months(days) % 12 + 1),
-    "day": (1, _day), "weekday": (1, lambda days: (_dates(days).astype(np.int64) + 3) % 7 + 1), "years": (2, _years),
+    "year": (1, lambda days: np.floor_divide(months_of(days), 12) + 1970), "month": (1, lambda days: months_of(days) % 12 + 1),
+    "day": (1, day_of), "weekday": (1, lambda days: (dates_of(days).astype(np.int64) + 3) % 7 + 1), "years": (2, years_between),
 }  # fmt: skip
 _OPERATORS: Mapping[str, Callable[..., Any]] = {
     "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide, "negative": np.negative,

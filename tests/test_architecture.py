@@ -37,6 +37,7 @@ LAYERS = [
     {"schema"},
     {"unit_columns"},
     {
+        "calendar_days",
         "constraints_declared",
         "sequences_declared",
         "totals_declared",
