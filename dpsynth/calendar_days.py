@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -30,3 +31,13 @@ def years_between(begin: NDArray[np.float64], end: NDArray[np.float64]) -> NDArr
     """Completed years from one date to a later one (negative the other way round)."""
     months = months_of(end) - months_of(begin) - (day_of(end) < day_of(begin))
     return np.asarray(np.floor_divide(months, 12))
+
+
+CALENDAR: Mapping[str, tuple[int, Callable[..., Any]]] = {
+    "year": (1, lambda days: np.floor_divide(months_of(days), 12) + 1970),
+    "month": (1, lambda days: months_of(days) % 12 + 1),
+    "day": (1, day_of),
+    "weekday": (1, lambda days: (dates_of(days).astype(np.int64) + 3) % 7 + 1),
+    "years": (2, years_between),
+}
+"""What formulas may call: how many arguments, and the function of arrays of days."""

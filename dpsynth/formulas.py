@@ -25,16 +25,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dpsynth.calendar_days import dates_of, day_of, months_of, years_between
+from dpsynth.calendar_days import CALENDAR
 from dpsynth.declared import Fault
 
 Kind = Literal["number", "text"]
 Mask = NDArray[np.bool_]
 
 MAX_LENGTH, MAX_DEPTH = 4_000, 40
-Function = Callable[..., NDArray[Any]]
+Functions = Mapping[str, Callable[..., NDArray[Any]]]
 """Of arrays of float64, one for each argument, shape (rows,): an array of that shape; what is not finite is missing."""
-Functions = Mapping[str, Function]
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +97,7 @@ Truth = Related | Lacking | Joined
 _FUNCTIONS: Mapping[str, tuple[int, Callable[..., Any]]] = {
     "round": (1, np.rint), "floor": (1, np.floor), "ceil": (1, np.ceil), "abs": (1, np.abs), "sqrt": (1, np.sqrt),
     "exp": (1, np.exp), "log": (1, np.log), "min": (2, np.minimum), "max": (2, np.maximum),
-    "year": (1, lambda days: np.floor_divide(months_of(days), 12) + 1970), "month": (1, lambda days: months_of(days) % 12 + 1),
-    "day": (1, day_of), "weekday": (1, lambda days: (dates_of(days).astype(np.int64) + 3) % 7 + 1), "years": (2, years_between),
+    **CALENDAR,
 }  # fmt: skip
 _OPERATORS: Mapping[str, Callable[..., Any]] = {
     "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide, "negative": np.negative,
