@@ -10,8 +10,8 @@
 
 A column is a plain name, or any name in backticks. Texts stand in quotes. Dates count in days; year, month, day and weekday
 (1 is Monday) are those of a date, ``years(from, to)`` are completed years. What is computed from a missing value is missing,
-and so is a division by zero; a comparison with a missing value does not hold. A *passed* function is one that a program
-hands to the model under a name that the column declares: nothing is ever looked up or imported by name.
+and so is a division by zero; a comparison with a missing value does not hold. A *passed* function is handed over by a
+program under a name that the column declares: nothing is looked up or imported by name.
 """
 
 from __future__ import annotations
@@ -197,8 +197,7 @@ def _check_truth(node: Truth, columns: Mapping[str, Kind]) -> None:
 def evaluated(
     node: Formula, columns: Mapping[str, Values], rows: int, functions: Functions = MappingProxyType({})
 ) -> Values:
-    """Its value for each row. Numbers that are not finite are missing. `functions`: those that a program passes. ValueError
-    where one of them does not give one number for each row."""
+    """Its value for each row. Numbers that are not finite are missing. ValueError for a passed function of another shape."""
     match node:
         case Constant(value):
             kind: Kind = "text" if isinstance(value, str) else "number"
