@@ -116,8 +116,7 @@ _TOKENS = re.compile(
 
 
 def parse(text: str, passed: Collection[str] = ()) -> Formula:
-    """The formula that `text` writes, which may also call the functions named in `passed`. Fault (S170) for anything else,
-    with the place where it goes wrong."""
+    """The formula that `text` writes, which may call the functions in `passed`. Fault (S170), with the place, for others."""
     if len(text) > MAX_LENGTH:
         raise Fault(
             "S170", f"a formula of more than {MAX_LENGTH:,} characters", "split it into several columns"
