@@ -175,7 +175,7 @@ class Constraint(Stepping, RowRule):
     @model_validator(mode="after")
     def _check(self) -> Constraint:
         belongs = {
-            "then": ("when",), "strict": ("order", "rising", "falling"), "map": ("functional",),
+            "then": ("when",), "strict": ("order",), "map": ("functional",),
             "one_to_one": ("functional",), "of": ("counts", "total"),
         }  # fmt: skip
         for part, kinds in belongs.items():

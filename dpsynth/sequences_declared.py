@@ -3,7 +3,7 @@
     constraints:
       - advance: {year: 1}                       each row one more than the row before: no gaps
       - advance: {age: year}                     grows by as much as the other column does
-      - rising: stage                            never goes back (falling: never grows; strict: true: nor stays)
+      - rising: stage                            never goes back (falling: never grows)
       - absorbing: {status: [dead, left]}        a value that, once reached, stays
       - last: {status: dead}                     no row comes after it
       - rows: {min: 2, max: 4}                   so many rows a unit has

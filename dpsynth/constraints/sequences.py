@@ -104,7 +104,15 @@ class Sequences:
             alike = [one for one in found if one.axis is not None and one.axis.name == rule.stepped]
             if len(alike) > 1:
                 raise _wrong(number, rule, f"constraint {alike[0].number} orders the same column", "drop one")
-        return cls(schema, tuple(found))
+        rules = cls(schema, tuple(found))
+        least, most = rules.sizes
+        if least > most:
+            raise _wrong(
+                *next((one.number, one.declared) for one in found if one.sizes[0] == least),
+                f"other rules or '{schema.unit.order}' leave a unit at most {most} rows",
+                "correct one of them",
+            )
+        return rules
 
     def __bool__(self) -> bool:
         return bool(self.every)
@@ -143,9 +151,19 @@ class Sequences:
     @property
     def sizes(self) -> tuple[int, int]:
         """The least and largest number of rows of a unit."""
-        bounds = [one.sizes for one in self.every if one.axis is None]
-        most = self.schema.unit.rows_per_unit
+        bounds = [one.sizes for one in self.every if one.axis is None or one.kind == "last"]
+        most = min([self.schema.unit.rows_per_unit, *map(self._room, self.advancing)])
         return max([1, *(a for a, _ in bounds)]), min([most, *(b for _, b in bounds)])
+
+    def _room(self, one: Sequence) -> int:
+        """How many rows of a unit fit between the bounds of the ordering column, if it is this one that advances."""
+        if (
+            one.axis is None
+            or one.axis.name != self.schema.unit.order
+            or one.axis.name in self.schema.unknown
+        ):
+            return self.schema.unit.rows_per_unit
+        return 1 + (one.axis.cells - 1) // (one.step // one.axis.scale)
 
     def broken(self, table: Table) -> dict[int, Index]:
         """The rows of a table that knows its units, counted from 0, that break each rule, by its number."""
@@ -206,7 +224,11 @@ def _bound(number: int, rule: Constraint, encoding: Encoding) -> Sequence:
     if isinstance(column, CategoryColumn) and not column.ordered and rule.stepping in ("rising", "falling"):
         raise _wrong(number, rule, f"'{name}' has no order", "declare ordered: true")
     listed = (rule.absorbing or rule.last or {}).get(name, ())
-    return Sequence(number, rule, axis, ends=tuple(_step(number, rule, column, text) for text in listed))
+    ends = tuple(_step(number, rule, column, text) for text in listed)
+    # where every value is a last one, there is no second row
+    single = rule.last is not None and not column.missing and set(axis.codes.tolist()) <= set(ends)
+    most = 1 if single and not axis.is_grid else schema.unit.rows_per_unit
+    return Sequence(number, rule, axis, ends=ends, sizes=(1, most))
 
 
 def _advancing(number: int, rule: Constraint, axis: Axis, order: str, schema: Schema) -> Sequence:

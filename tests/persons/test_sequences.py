@@ -170,6 +170,32 @@ def test_two_rules_on_one_column_and_units_of_one_row_are_refused() -> None:
         assert caught.value.code == "DPS-S169"
 
 
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [{"rows": {"min": 4}}, {"rows": {"max": 2}}],
+        [{"advance": {"year": 3}}, {"rows": {"min": 5}}],
+        [{"last": {"event": ["none", "exit"]}}, {"rows": {"min": 2}}],
+    ],
+)
+def test_numbers_of_rows_that_no_unit_has_are_refused(rules: list[dict[str, Any]]) -> None:
+    with pytest.raises(SchemaError) as caught:
+        refuse_contradictions(Schema(columns=COLUMNS, unit=UNIT, constraints=rules))
+    assert caught.value.code == "DPS-S169"
+
+
+@pytest.mark.parametrize("rule", [{"advance": {"year": 3}}, {"last": {"event": ["none", "exit"]}}])
+def test_units_have_no_more_rows_than_the_rules_leave_room_for(rule: dict[str, Any]) -> None:
+    schema = Schema(columns=COLUMNS, unit=UNIT, constraints=[rule])
+    table = from_schema(schema).sample_table(200, np.random.default_rng(7))
+    assert (len(table), Sequences.of(schema).broken(table)) == (200, {})
+
+
+def test_what_is_not_kept_is_not_taken() -> None:
+    with pytest.raises(SchemaError, match="strict does not belong to rising"):
+        Schema(columns=COLUMNS, unit=UNIT, constraints=[{"rising": "paid", "strict": True}])
+
+
 def test_a_condition_on_what_advances_is_refused(model: FittedModel) -> None:
     with pytest.raises(UsageError) as caught:
         model.sample(100, where="age < 20")
