@@ -516,3 +516,25 @@ def test_parquet_with_nested_columns(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "t.parquet")
     with pytest.raises(DataError, match="lists, records or bytes"):
         read_table(tmp_path / "t.parquet", Schema(columns={"a": {"type": "category", "values": ["x"]}}))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (pa.array([2023010112345678, 5], pa.int64()), pa.array([2023010112345678.0, 5.0], pa.float64())),
+        (pa.array([2**53 - 1, 7]), pa.array([2.0**53 - 1, 7.0])),
+        (pa.array([5, 100]), pa.array([5, 100]).cast(pa.decimal128(22, 2))),
+        (pa.array([0, 1500], pa.timestamp("ms")), pa.array([0, 1_500_000], pa.timestamp("us"))),
+    ],
+    ids=["float", "largest-float", "decimal", "moment"],
+)
+def test_a_person_is_one_person_whatever_type_a_file_has_the_id_in(
+    tmp_path: Path, one: Any, other: Any
+) -> None:
+    """Files with gaps in an id often have it as a float; under two names a person would keep twice as many rows."""
+    for name, ids in (("a", one), ("b", other)):
+        pq.write_table(pa.table({"pid": ids, "ok": [True, False]}), tmp_path / f"{name}.parquet")
+    columns = {"pid": {"type": "id"}, "ok": {"type": "boolean"}}
+    table = read_table(tmp_path, Schema(columns=columns, unit=UNIT))
+    assert table.units is not None
+    assert table.units.tolist() == [0, 1, 0, 1]

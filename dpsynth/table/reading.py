@@ -202,10 +202,13 @@ def _ids(name: str, found: Iterable[Part]) -> Array:
 
 def _id_texts(array: Any) -> Any:
     """As `to_text`, but no two ids become one: their units would be bounded together, and without one of them
-    rows of the other would come in."""
+    rows of the other would come in. And no id becomes two, whatever type a file or a batch has it in: its unit would
+    keep as many rows under each name."""
     kind = array.type
     if pa.types.is_timestamp(kind):
-        return pc.cast(array, pa.string())
+        return _without_zeros(pc.cast(array, pa.string()))
+    if pa.types.is_decimal(kind):
+        return _without_zeros(to_text(array))
     if pa.types.is_floating(kind):
         exact = 2 ** {16: 11, 32: 24}.get(kind.bit_width, 53)
         large = pc.greater_equal(pc.abs(pc.cast(array, pa.float64())), exact).fill_null(False)
@@ -213,7 +216,16 @@ def _id_texts(array: Any) -> Any:
         if len(rows):
             fix = "read them as texts or whole numbers (a frame turns numbers with gaps into floats)"
             raise DoesNotFit(Misfit("D125", rows, "an id that is a float too large to be exact", fix))
+        floats = pc.cast(array, pa.float64())
+        whole = pc.if_else(pc.equal(pc.round(floats), floats), floats, None)
+        return pc.coalesce(pc.cast(pc.cast(whole, pa.int64()), pa.string()), to_text(array))
     return to_text(array)
+
+
+def _without_zeros(texts: Any) -> Any:
+    """Numbers and moments without zeros at the end of their fraction."""
+    whole = pc.replace_substring_regex(texts, r"\.0+(\D.*)?$", r"\1")
+    return pc.replace_substring_regex(whole, r"(\.\d*[1-9])0+(\D.*)?$", r"\1\2")
 
 
 def _units(
