@@ -125,8 +125,8 @@ def solve_epsilon(profile: Callable[[float], float], delta: float, start: float 
         low, high = high, high * 2
         if high > LARGEST_EPSILON:
             return math.inf
-    found = root(partial(_excess, profile, math.log(delta)), low, high, 1e-13, 1e-11)
-    step = max(found * 1e-11, 1e-15)
+    found = root(partial(_excess, profile, math.log(delta)), low, high, 1e-15, 1e-15)
+    step = max(found * 1e-15, 1e-18)
     while profile(found) > delta:
         found, step = found + step, step * 2
     return found

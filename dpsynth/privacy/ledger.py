@@ -19,7 +19,6 @@ against the ledger's owner.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -38,6 +37,7 @@ from dpsynth.privacy.ledger_book import (
     ReleaseRecord,
     RunRecord,
     Spending,
+    audit_body,
     charges_json,
 )
 from dpsynth.privacy.ledger_chain import Entry, clean_text
@@ -69,7 +69,6 @@ __all__ = [
 ]
 
 VIOLATION = "VIOLATION"
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -270,17 +269,7 @@ class Ledger:
         """Every audit is an entry, at no cost. `samples`: how many samples of the model it looked at;
         `rows_sha256`: of each table that may be released on the strength of it (64 hexadecimal digits);
         `findings_sha256`: of what the attacks found, so that nobody changes it before the release."""
-        hashes = [*rows_sha256, *([] if findings_sha256 is None else [findings_sha256])]
-        if isinstance(samples, bool) or samples < 1 or not all(_SHA256.fullmatch(one) for one in hashes):
-            raise ValueError("at least one sample, and a sha256 for each table of rows")
-        body = {
-            "model": clean_text("a model's id", model_id),
-            "verdict": clean_text("a verdict", verdict),
-            "samples": samples,
-            "rows_sha256": list(rows_sha256),
-        }
-        if findings_sha256 is not None:
-            body["findings_sha256"] = findings_sha256
+        body = audit_body(model_id, verdict, samples, rows_sha256, findings_sha256)
         return self._note("audit", body)
 
     def audits(self, model_id: str) -> tuple[AuditRecord, ...]:

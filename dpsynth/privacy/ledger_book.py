@@ -6,7 +6,8 @@ computed from it by `ledger_filter`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from dpsynth.budget import Budget
 from dpsynth.errors import BudgetError, VerifyError
 from dpsynth.privacy import events
 from dpsynth.privacy.events import Charge, Event
-from dpsynth.privacy.ledger_chain import Entry
+from dpsynth.privacy.ledger_chain import Entry, clean_text
 from dpsynth.privacy.receipt import Unit
 
 FORMAT = 1
@@ -196,6 +197,22 @@ def _opening(body: Mapping[str, Any]) -> Opening:
         slack=slack,
         key_hash=str(body["key_sha256"]),
     )
+
+
+def audit_body(
+    model_id: str, verdict: str, samples: int, rows_sha256: Sequence[str], findings_sha256: str | None
+) -> dict[str, Any]:
+    """The entry that becomes an `AuditRecord`. ValueError without a sample, or for what is no SHA-256."""
+    hashes = [*rows_sha256, *([] if findings_sha256 is None else [findings_sha256])]
+    if isinstance(samples, bool) or samples < 1 or not all(re.fullmatch("[0-9a-f]{64}", h) for h in hashes):
+        raise ValueError("at least one sample, and a sha256 for each table of rows")
+    return {
+        "model": clean_text("a model's id", model_id),
+        "verdict": clean_text("a verdict", verdict),
+        "samples": samples,
+        "rows_sha256": list(rows_sha256),
+        **({} if findings_sha256 is None else {"findings_sha256": findings_sha256}),
+    }
 
 
 def _share(value: object) -> float:

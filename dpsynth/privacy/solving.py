@@ -11,7 +11,8 @@ GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 def root(function: Function, low: float, high: float, absolute: float, relative: float) -> float:
-    """Where a continuous function changes its sign between `low` and `high`, to within ``absolute + relative |root|``.
+    """Where a continuous function changes its sign between `low` and `high`, to within ``absolute + relative |root|``: on
+    the side where it is at most 0.
 
     Chandrupatla 1997: inverse quadratic interpolation where it is safe, otherwise bisection. ValueError without a change
     of sign.
@@ -33,7 +34,7 @@ def root(function: Function, low: float, high: float, absolute: float, relative:
         width = abs(b - a)
         short = absolute + relative * abs(best)
         if width <= short or least == 0:
-            return best
+            return a if fa <= 0 else b
         share = min(max(_interpolated(a, b, c, fa, fb, fc), 0.5 * short / width), 1 - 0.5 * short / width)
 
 

@@ -355,7 +355,7 @@ def test_rows_are_chosen_by_what_they_hold_alone() -> None:
         values |= {"cost": np.array([float(code) for code in codes]), "plan": np.zeros(len(codes), np.uint8)}
         missing = {name: np.zeros(len(codes), dtype=bool) for name in values}
         table = Table(schema, values, missing, words={"city": known, "job": known})
-        return discovering._ranked(table).matrix()
+        return discovering.ranked(table).matrix()
 
     alone = marks(words[1:], [0, 1])
     beside = marks(words, [1, 2, 0])
