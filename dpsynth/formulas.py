@@ -208,7 +208,8 @@ def evaluated(
             values = [evaluated(part, columns, rows, functions) for part in parts]
             with np.errstate(all="ignore"):
                 apply = _OPERATORS.get(operator) or functions[operator]
-                found = np.asarray(apply(*(v.array for v in values)), dtype=np.float64)
+                # copies: a passed function may write into what it gets
+                found = np.asarray(apply(*(v.array.copy() for v in values)), dtype=np.float64)
             if found.shape != (rows,):
                 raise ValueError(f"{operator} gives no number for each row")
             gone = ~np.isfinite(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -355,3 +356,14 @@ def test_a_program_passes_functions_and_a_file_holds_none() -> None:
     for formula in ("score(x)", "os.system(x)", "__import__(x)", "eval(x)"):
         with pytest.raises(SchemaError):
             Schema(columns={**columns, "score": {"type": "computed", "formula": formula}})
+
+
+def test_a_function_that_writes_into_what_it_gets_alters_no_column() -> None:
+    columns = {
+        "x": {"type": "number", "min": 0, "max": 9, "decimals": 1},
+        "y": {"type": "computed", "formula": "spoil(x) + x", "passed": ["spoil"], "decimals": 1},
+    }
+    made = replace(from_schema(Schema(columns=columns)), functions={"spoil": lambda x: x.__imul__(100) * 0})
+    rows = made.sample(50, np.random.default_rng(0))
+    assert (rows["y"] == rows["x"]).all()
+    assert rows["x"].max() > 1
