@@ -10,7 +10,7 @@ values are drawn again by a logistic model of the generator, which one more nois
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -90,16 +90,18 @@ class Gan:
     def measure(
         self, curator: Curator, task: Task, cost: Cost, fit: Fit, progress: Progress = silent
     ) -> Found | Mixed:
-        split = self._split(task, cost)
+        # what is asked was fixed by the sizes that were planned, whatever was discovered since
+        planned = replace(task, domain=curator.planned)
+        split = self._split(planned, cost)
         found = tuple(oneway.measure(curator, split.ones))
         independent = fit(task.domain, found)
         if split.critic is None:
             return Found(found, independent)
-        light = self._light(task, split.critic, independent.total)
-        merges = merges_for(task, [m for m in found if m.clique != (labelling.drawn_again(task),)], light)
+        light = self._light(planned, split.critic, independent.total)
+        merges = merges_for(task, [m for m in found if m.clique != (labelling.drawn_again(planned),)], light)
         door = curator.coarsened(merges) if merges else curator
         with one_thread():
-            inside = self._trained(door, task, split, independent, merges, progress)
+            inside = self._trained(door, planned, split, independent, merges, progress)
         if not merges:
             return Mixed(found, inside)
         shares = within_shares(task.domain, found, merges)

@@ -192,3 +192,19 @@ def test_a_fitted_gan_states_its_joint_price_and_comes_back_without_torch(tmp_pa
         [sys.executable, "-c", told, str(tmp_path / "model")], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("planned", [2, 30])
+@pytest.mark.parametrize("found", [1, 2])
+def test_a_discovered_target_changes_nothing_of_what_is_charged(planned: int, found: int) -> None:
+    """Whether it is drawn again, and the critic's share with it, follows from the room that was planned for."""
+    sizes = dict(zip(DOMAIN.attributes, DOMAIN.sizes, strict=True))
+    task = Task(Domain.from_sizes({**sizes, "y": planned}), workload=Workload("y"))
+    there = Domain.from_sizes({**sizes, "y": found})
+    records = Records.of(there, {a: copied(300)[a] % there[a] for a in there.attributes})
+    charges = QUICK.plan(task, Cost(1.0))
+    account = FreeRun(charges)
+    door = Curator(MemoryEngine(records, 1), account, Stream.for_tests(b"found"), planned=task.domain)
+    made = QUICK.measure(door, Task(there, workload=Workload("y")), Cost(1.0), estimate)
+    assert account.made == list(charges)
+    assert made.generator.domain == there
