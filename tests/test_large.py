@@ -10,6 +10,8 @@ from typing import Any
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from dpsynth import discovering
@@ -207,3 +209,19 @@ class TestBadInput:
         for odd in (people(3), tmp_path / "a.txt2", [], 7):
             with pytest.raises(UsageError, match="cannot be streamed"):
                 list(scan(odd, schema_of(True)))
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_ids_of_several_types_are_refused_where_duckdb_would_rename_them(tmp_path: Path, first: int) -> None:
+    """The 5.0 of a file with gaps would be the text 5.0 beside the text 5, and one person two."""
+    ids = [pa.array(["5", "6"]), pa.array([5.0, 6.0])]
+    for number, which in enumerate((first, 1 - first)):
+        pq.write_table(pa.table({"who": ids[which], "ok": [True, False]}), tmp_path / f"{number}.parquet")
+    columns = {"who": {"type": "id"}, "ok": {"type": "boolean"}}
+    declared = Schema(columns=columns, unit={"entity": "person", "column": "who", "rows_per_unit": 1})  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="'who' has several types") as refused:
+        list(scan(tmp_path, declared))
+    assert refused.value.code == "DPS-D129"
+    table = read_table(tmp_path, declared)
+    assert table.units is not None
+    assert table.units.tolist() == [0, 1, 0, 1]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from dpsynth.addresses import address_of
 from dpsynth.errors import CapacityError, DataError, UsageError
@@ -48,6 +49,8 @@ def scan(source: Any, schema: Schema, *, rows: int = BATCH) -> Iterator[Table]:
     wanted = Wanted.of(schema, require_unit=True)
     stream = _stream(source, schema.csv, rows)
     kept = wanted.check(stream.names)
+    if schema.unit.column is not None:
+        _require_one_kind(source, schema.unit.column)
     first = 0
     for batch in stream.read(kept):
         columns = {name: pa.chunked_array([batch.column(i)]) for i, name in enumerate(kept)}
@@ -125,16 +128,39 @@ def _relation(source: Any, form: CsvFormat) -> tuple[Any, CsvFormat | None]:
         if all(is_csv(path) for path in paths):
             return _csv(connection, paths, form), form
     except duckdb.Error as problem:
-        raise DataError(
-            "D129",
-            f"the files cannot be read as one table ({_kind(problem)})",
-            "do all have the same columns?",
-        ) from None
+        raise _no_table(_kind(problem)) from None
     raise UsageError(
         "U212",
         "this source cannot be streamed",
         "give csv files, parquet files or a DuckDB relation, or read it into memory",
     )
+
+
+def _no_table(why: str) -> DataError:
+    return DataError(
+        "D129", f"the files cannot be read as one table ({why})", "do all have the same columns and types?"
+    )
+
+
+def _require_one_kind(source: Any, column: str) -> None:
+    """DuckDB turns the ids of later files into the type of the first: 5.0 would be the text '5.0', and nobody else's 5.
+
+    DataError D129 for parquet files that have ids of several types."""
+    if not isinstance(source, str | os.PathLike | Sequence) or address_of(source) is not None:
+        return
+    paths = _paths(source)
+    if len(paths) > 1 and all(is_parquet(path) for path in paths):
+        kinds = {_kind_of_ids(f.type) for p in paths for f in pq.read_schema(p) if f.name.strip() == column}
+        if len(kinds) > 1:
+            raise _no_table(f"column '{column}' has several types")
+
+
+def _kind_of_ids(kind: Any) -> str:
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if pa.types.is_integer(plain):
+        return "integer"
+    text = pa.types.is_string(plain) or pa.types.is_large_string(plain) or pa.types.is_string_view(plain)
+    return "text" if text else str(plain)
 
 
 def _csv(connection: Any, paths: Sequence[Path], form: CsvFormat) -> Any:
