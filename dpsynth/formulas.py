@@ -33,7 +33,7 @@ Mask = NDArray[np.bool_]
 
 MAX_LENGTH, MAX_DEPTH = 4_000, 40
 Functions = Mapping[str, Callable[..., NDArray[Any]]]
-"""Of arrays of float64, one for each argument, shape (rows,): an array of that shape; what is not finite is missing."""
+"""Of arrays of float64 of its own, one for each argument, shape (rows,): one of that shape; what is not finite is missing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,7 +208,6 @@ def evaluated(
             values = [evaluated(part, columns, rows, functions) for part in parts]
             with np.errstate(all="ignore"):
                 apply = _OPERATORS.get(operator) or functions[operator]
-                # copies: a passed function may write into what it gets
                 found = np.asarray(apply(*(v.array.copy() for v in values)), dtype=np.float64)
             if found.shape != (rows,):
                 raise ValueError(f"{operator} gives no number for each row")
