@@ -33,7 +33,7 @@ Mask = NDArray[np.bool_]
 
 MAX_LENGTH, MAX_DEPTH = 4_000, 40
 Functions = Mapping[str, Callable[..., NDArray[Any]]]
-"""Of arrays of float64 of its own, one for each argument, shape (rows,): one of that shape; what is not finite is missing."""
+"""Of own arrays of float64, one for each argument, shape (rows,): one of that shape; what is not finite is missing."""
 
 
 @dataclass(frozen=True, eq=False)
