@@ -225,3 +225,10 @@ def test_ids_of_several_types_are_refused_where_duckdb_would_rename_them(tmp_pat
     table = read_table(tmp_path, declared)
     assert table.units is not None
     assert table.units.tolist() == [0, 1, 0, 1]
+
+
+def test_nobody_prints_the_run_key_by_accident(tmp_path: Path) -> None:
+    people(60).to_parquet(tmp_path / "all.parquet")
+    declared = Schema(columns=COLUMNS, unit=UNIT, missing_values=MARKERS)  # type: ignore[arg-type]
+    intake = take_in_large(tmp_path / "all.parquet", declared, holdout=0.1, folder=tmp_path)
+    assert repr(intake.run_key) not in repr(intake)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -58,7 +58,7 @@ class SparkIntake:
     fingerprint: bytes
     rows: int
     stream: Stream
-    run_key: bytes
+    run_key: bytes = field(repr=False)
     keep: int
 
     @property

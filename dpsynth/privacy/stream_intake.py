@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dpsynth.domain import Domain
@@ -57,7 +57,7 @@ class StreamIntake:
     holdout: Table
     fingerprint: bytes
     stream: Stream
-    run_key: bytes
+    run_key: bytes = field(repr=False)
     keep: int
     sketch: Sketch | None = None
     planned: Domain | None = None
