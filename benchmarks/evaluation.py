@@ -136,9 +136,7 @@ def intervals(path: Path, method: str, epsilon: float, fits: int, questions: int
     if guess_off:
         off = np.array(guess_off)
         print(f"  the synthetic rows' own answer there is off by {off.mean():.0f} rows on average")
-        print(
-            f"  an interval of the usual half width would have held {np.mean(off <= np.mean(width)):.1%}"
-        )
+        print(f"  an interval of the usual half width would have held {np.mean(off <= np.mean(width)):.1%}")
     print(f"measured marginals: {_share(marginals)} keep their 99 % bound")
     print(f"bars of single columns: {_share(bars)} hold the true share (95 %)")
 

@@ -135,8 +135,8 @@ def refusal(broken: Sequence[BrokenBySource]) -> DataError:
     return DataError(
         "D212",
         f"the data breaks {broken[0]}{more}",
-        "correct the rows or the rule, or fit and run with --despite-violations (or data: {violations: allow}): synthetic rows "
-        "keep the rules all the same, and nothing of this becomes public",
+        "correct the rows or the rule, or fit and run with --despite-violations (or data: {violations: allow}): synthetic "
+        "rows keep the rules all the same, and nothing of this becomes public",
     )
 
 

@@ -124,7 +124,10 @@ def test_a_column_that_follows_a_rule_names_what_to_ask_about() -> None:
         "site": {"type": "constant", "value": "A"},
     }
     encoding = Encoding(Schema(columns=columns))
-    for asked, way in [("old == 'yes'", "computed by a formula; ask about age"), ("site == 'A'", "declared rule")]:
+    for asked, way in [
+        ("old == 'yes'", "computed by a formula; ask about age"),
+        ("site == 'A'", "declared rule"),
+    ]:
         with pytest.raises(UsageError, match=way) as caught:
             Evidence.of(parse(asked), encoding)
         assert caught.value.code == "DPS-U194"
