@@ -6,8 +6,8 @@ hang together); *exchanged*, the values of every second column in reverse order 
 columns hang together in another way); *random*, every value drawn evenly from those of its column (nothing of it is right).
 Errors are mean total variations between the private half and as many synthetic rows: over all pairs of columns, and over
 single columns. What is charged is the same in each row of an epsilon. Values that a project would discover are listed as
-public here: the budget goes to the tables. The constants of the method were chosen on halves of national2019 before this
-benchmark was made; no figure of another table was looked at for them.
+public here: the budget goes to the tables. Which cells and
+pairs of a public table are believed was chosen on one cut of national2019; no figure of another table was looked at for it.
 
     python -m benchmarks.prior --data FOLDER --epsilon 0.1 1 --splits 3 -o benchmarks/prior.md
 """
