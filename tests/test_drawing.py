@@ -353,3 +353,31 @@ def test_a_condition_without_mass_ends_at_once_whatever_the_model_is(kind: type[
         with pytest.raises(UsageError, match="widen the condition") as caught:
             made.sample(50, rng(), where=where)
         assert caught.value.code == "DPS-U153"
+
+
+def test_rules_that_rows_by_themselves_do_not_keep_are_told(tmp_path: Path) -> None:
+    columns = {
+        "who": {"type": "id", "format": "P-####"},
+        "sex": {"type": "category", "values": ["f", "m"]},
+        "year": {"type": "integer", "min": 1, "max": 9},
+    }
+    unit = {"entity": "person", "column": "who", "rows_per_unit": 3, "order": "year"}
+    several = Schema(columns=columns, unit=unit, constraints=[{"rows": {"min": 2}}])
+    whole = Schema(columns=columns, constraints=[{"counts": {"sex": {"f": 3, "m": 5}}}])
+    (tmp_path / "sex.csv").write_text("sex\nf\nm\n")
+    ways = [
+        ("--balance", "sex", "-n", "6"), ("--complete", str(tmp_path / "sex.csv")),
+        ("--where", "year > 2", "-n", "6"), ("-n", "6"),
+    ]  # fmt: skip
+    for name, schema, words, told in (
+        ("several", several, "rules about the rows of a unit do not apply", [1, 1, 0, 0]),
+        ("whole", whole, "declared totals do not apply", [1, 1, 1, 0]),
+    ):
+        (tmp_path / name).write_text(schema.to_yaml())
+        for i, way in enumerate(ways):
+            result = CliRunner().invoke(
+                app,
+                ["sample", "--schema", str(tmp_path / name), "-o", str(tmp_path / f"{name}{i}.csv"), *way],
+            )
+            assert result.exit_code == 0, result.output
+            assert (words in " ".join(result.output.split())) == told[i], (name, way)
