@@ -100,7 +100,7 @@ def _because(method: str, plan: Plan) -> str:
     target = plan.task.workload.target
     if method == "tree":
         said = "the smallest errors on the real tables of the benchmark at this much noise"
-        return said if target is None else f"{said}, and the best predictions of '{target}'"
+        return said if target is None else f"{said}, and rows that predict '{target}' about as well as any"
     return "the best of those compared, on the real tables of the benchmark"
 
 
