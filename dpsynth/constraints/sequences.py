@@ -109,7 +109,7 @@ class Sequences:
         if least > most:
             raise _wrong(
                 *next((one.number, one.declared) for one in found if one.sizes[0] == least),
-                f"other rules or '{schema.unit.order}' leave a unit at most {most} rows",
+                f"other rules, and the bounds of columns, leave a unit at most {most} rows",
                 "correct one of them",
             )
         return rules
@@ -156,14 +156,13 @@ class Sequences:
         return max([1, *(a for a, _ in bounds)]), min([most, *(b for _, b in bounds)])
 
     def _room(self, one: Sequence) -> int:
-        """How many rows of a unit fit between the bounds of the ordering column, if it is this one that advances."""
-        if (
-            one.axis is None
-            or one.axis.name != self.schema.unit.order
-            or one.axis.name in self.schema.unknown
-        ):
-            return self.schema.unit.rows_per_unit
-        return 1 + (one.axis.cells - 1) // (one.step // one.axis.scale)
+        """How many rows of a unit fit between the bounds of a column that advances."""
+        axis, most = one.axis, self.schema.unit.rows_per_unit
+        if axis is None or axis.name in self.schema.unknown or axis.column.missing or not one.step:
+            return most
+        if axis.name == self.schema.unit.order:
+            return 1 + (axis.cells - 1) // (one.step // axis.scale)
+        return 1 + int(axis.ends[-1] - axis.starts[0]) // abs(one.step)
 
     def broken(self, table: Table) -> dict[int, Index]:
         """The rows of a table that knows its units, counted from 0, that break each rule, by its number."""

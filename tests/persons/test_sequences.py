@@ -31,6 +31,7 @@ COLUMNS: dict[str, Any] = {
     "paid": {"type": "number", "min": 0, "max": 100, "cells": 5, "decimals": 1},
 }
 UNIT = {"entity": "person", "column": "person", "rows_per_unit": 5, "static": ["sex"], "order": "year"}
+WEIGHT = {"weight": {"type": "integer", "min": 0, "max": 99, "cells": 10}}
 RULES: list[dict[str, Any]] = [
     {"advance": {"year": 1}},
     {"advance": {"age": "year"}},
@@ -176,17 +177,21 @@ def test_two_rules_on_one_column_and_units_of_one_row_are_refused() -> None:
         [{"rows": {"min": 4}}, {"rows": {"max": 2}}],
         [{"advance": {"year": 3}}, {"rows": {"min": 5}}],
         [{"last": {"event": ["none", "exit"]}}, {"rows": {"min": 2}}],
+        [{"advance": {"weight": -30}}, {"rows": {"min": 5}}],
     ],
 )
 def test_numbers_of_rows_that_no_unit_has_are_refused(rules: list[dict[str, Any]]) -> None:
     with pytest.raises(SchemaError) as caught:
-        refuse_contradictions(Schema(columns=COLUMNS, unit=UNIT, constraints=rules))
+        refuse_contradictions(Schema(columns={**COLUMNS, **WEIGHT}, unit=UNIT, constraints=rules))
     assert caught.value.code == "DPS-S169"
 
 
-@pytest.mark.parametrize("rule", [{"advance": {"year": 3}}, {"last": {"event": ["none", "exit"]}}])
+@pytest.mark.parametrize(
+    "rule",
+    [{"advance": {"year": 3}}, {"last": {"event": ["none", "exit"]}}, {"advance": {"weight": -30}}],
+)
 def test_units_have_no_more_rows_than_the_rules_leave_room_for(rule: dict[str, Any]) -> None:
-    schema = Schema(columns=COLUMNS, unit=UNIT, constraints=[rule])
+    schema = Schema(columns={**COLUMNS, **WEIGHT}, unit=UNIT, constraints=[rule])
     table = from_schema(schema).sample_table(200, np.random.default_rng(7))
     assert (len(table), Sequences.of(schema).broken(table)) == (200, {})
 
