@@ -7,7 +7,6 @@ where they are large the executors add them first, each some of the cells.
 from __future__ import annotations
 
 import hashlib
-import math
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -182,38 +181,20 @@ class SparkEngine:
     def _batches(self, below: int, rate: float, steps: int, stream: Stream) -> Iterator[Iterator[Drawn]]:
         cells = Cells(self.chunks.domain, self.chunks.domain.attributes, self.merges)
         width = 4 + sum(np.dtype(code_dtype(size)).itemsize for size in self.domain.sizes)
-        size = rate * self.chunks.rows * width
-        apart = min(len(np.unique(self.chunks.names["part"])), math.ceil(size / DRAWN_BYTES))
-        if size > 32 * DRAWN_BYTES * max(1, apart):
+        at_once = max(1, min(1000, int(DRAWN_BYTES / max(1.0, rate * self.chunks.rows * width))))
+        if rate * self.chunks.rows * width > 32 * DRAWN_BYTES:
             raise CapacityError(
                 "C183", "a batch has more rows than Spark's driver may hold", "take a smaller sampling rate"
             )
-        if apart > 1:
-            yield from (self._batch_apart(cells, below, stream, apart) for _ in range(steps))
-            return
-        at_once = max(1, min(1000, int(DRAWN_BYTES / max(1.0, size))))
         for first in range(0, steps, at_once):
             keys = tuple(stream.bytes(KEY_BYTES) for _ in range(min(at_once, steps - first)))
-            rows, names = self._drawn(Draw(cells, below, keys), "true")
-            self.chunks.require_all(names)
+            task = Draw(cells, below, keys)
+            frame = self.chunks.select(["sizes", *cells.columns]).mapInArrow(task, DRAWN)
+            table = self.chunks.jobs.collected(frame, "drawing batches on the cluster")
+            rows = sorted(table.to_pylist(), key=lambda row: (row["step"], row["part"], row["seq"]))
+            self.chunks.require_all(b"".join(row["content"] for row in rows if row["step"] == NAMES))
             for step in range(len(keys)):
                 yield self._batch([row for row in rows if row["step"] == step])
-
-    def _batch_apart(self, cells: Cells, below: int, stream: Stream, apart: int) -> Iterator[Drawn]:
-        """A large batch, some parts of the table by each job. DataError D184 comes at its end: till then it is none."""
-        task, every = Draw(cells, below, (stream.bytes(KEY_BYTES),)), b""
-        for group in range(apart):
-            rows, names = self._drawn(task, f"part % {apart} = {group}")
-            yield from self._batch([row for row in rows if row["step"] != NAMES])
-            every += names
-        self.chunks.require_all(every)
-
-    def _drawn(self, task: Draw, where: str) -> tuple[list[dict[str, Any]], bytes]:
-        """The rows of an answer by step and place, and the names of the chunks that it is about."""
-        frame = self.chunks.select(["sizes", *task.cells.columns]).where(where).mapInArrow(task, DRAWN)
-        table = self.chunks.jobs.collected(frame, "drawing batches on the cluster")
-        rows = sorted(table.to_pylist(), key=lambda row: (row["step"], row["part"], row["seq"]))
-        return rows, b"".join(row["content"] for row in rows if row["step"] == NAMES)
 
     def _batch(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[Drawn]:
         first = dict(zip(map(tuple, self.chunks.names[["part", "seq"]].tolist()), self._firsts, strict=True))

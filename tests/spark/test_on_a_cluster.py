@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -197,29 +196,6 @@ def test_batches_of_persons(spark: Any, tmp_path: Path) -> None:
         assert abs(len(np.unique(np.concatenate(taken))) - units / 2) < 7 * np.sqrt(units / 4)
     (nobody,) = there.poisson_batches(1e-12, 1, Stream.for_tests(b"coins"))
     assert [len(part.records) for part in nobody] == [0]
-
-
-def test_a_large_batch_comes_to_the_driver_in_pieces(
-    spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A sum over all units is asked when nearly everything is spent: that the table is large must not end it."""
-    typed(people()).to_parquet(tmp_path / "one.parquet")
-    there = on_cluster(tmp_path / "one.parquet", schema_of(True), spark).engine
-    (whole,) = there.poisson_batches(1.0, 1, Stream.for_tests(b"coins"))
-    monkeypatch.setattr(module, "DRAWN_BYTES", 200)
-    (apart,) = there.poisson_batches(1.0, 1, Stream.for_tests(b"coins"))
-    assert drawn_rows(apart) == drawn_rows(whole)
-    names = there.chunks.names.copy()
-    names["rows"][0] += 1
-    other = replace(there, chunks=replace(there.chunks, names=names))
-    with pytest.raises(DataError, match="other rows"):
-        list(next(other.poisson_batches(1.0, 1, Stream.for_tests(b"coins"))))
-
-
-def drawn_rows(batch: Any) -> list[tuple[int, ...]]:
-    """The unit and the cells of each row of a batch, sorted."""
-    parts = [np.column_stack([part.units, part.records.matrix()]) for part in batch]
-    return sorted(map(tuple, np.concatenate(parts).tolist()))
 
 
 class TestWhatIsComputedAgain:
