@@ -137,8 +137,7 @@ def sample(
     asked = _Asked(rows, where, tuple(balance or ()), per_group, rows_each, units, complete, fill_missing)
     asked.check()
     source = _source(screen, model, schema, missing)
-    for line in asked.unheld(source.schema):
-        screen.say(line)
+    asked.tell_unheld(screen, source.schema)
     if engine is not None or master is not None:
         drawn = drawn_there(screen, source, out, rows, seed, engine, master, asked.only_rows)
     else:
@@ -214,16 +213,14 @@ class _Asked:
     def only_rows(self) -> bool:
         return self == _Asked(self.rows, None, (), None, None, None, None, False)
 
-    def unheld(self, schema: Schema) -> list[str]:
-        """What constraints do not hold of such rows, for people."""
+    def tell_unheld(self, screen: Screen, schema: Schema) -> None:
+        """Say what constraints do not hold of such rows."""
         about = {rule.about for rule in schema.constraints}
         apart = self.complete is not None or bool(self.balance) or self.per_group is not None
-        found = []
         if apart and "unit" in about:
-            found.append("each row is drawn by itself here: rules about the rows of a unit do not apply")
+            screen.say("each row is drawn by itself here: rules about the rows of a unit do not apply")
         if (apart or self.where is not None) and "table" in about:
-            found.append("these rows are no whole table: declared totals do not apply")
-        return found
+            screen.say("these rows are no whole table: declared totals do not apply")
 
     def check(self) -> None:
         """UsageError for options that contradict each other."""
