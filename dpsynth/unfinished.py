@@ -91,6 +91,7 @@ def write_private(path: Path, content: Mapping[str, Any]) -> None:
     with translated(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
+        path.chmod(0o600)  # a file that was there keeps its own mode otherwise
         path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
 

@@ -25,6 +25,7 @@ from dpsynth.release.fields import AuditFacts
 from dpsynth.synthesis import fit_reserved, plan, unit_keys, unit_of
 from dpsynth.table import read_table
 from dpsynth.table.fingerprint import digest
+from dpsynth.unfinished import write_private
 
 PROMISE = Budget(4.0, 1e-6)
 HUMAN = release.ReleaseFields(
@@ -432,3 +433,11 @@ def test_rows_that_nobody_names_are_listed_as_unprotected(schema: Schema) -> Non
     nameless = release.privacy_json.unprotected(own_units(schema), "person", facts)
     [more] = [one for one in nameless if one not in named]
     assert more["quantity"] == "several rows of one person without 'person'"
+
+
+def test_a_private_file_takes_away_what_others_could_do_with_an_older_one(tmp_path: Path) -> None:
+    path = tmp_path / "model.holdout.json"
+    path.write_text("{}")
+    path.chmod(0o644)
+    write_private(path, {"run_key": "00"})
+    assert path.stat().st_mode & 0o077 == 0
