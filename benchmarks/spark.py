@@ -247,7 +247,9 @@ def compare(files: dict[int, Path], schema: Schema, small: Path, scratch: Path, 
         print(
             f"{rows:,} rows, a worker killed in the middle ({before} executors, then {left}): same counts: {equal}"
         )
-        print(f"that round took {took.wall:.0f} s")  # what the killed processes had used is no longer to be read
+        print(
+            f"that round took {took.wall:.0f} s"
+        )  # what the killed processes had used is no longer to be read
 
 
 def demo(kill: bool) -> None:
