@@ -20,7 +20,7 @@ ALPHA = 0.05  # family-wise: a leak is called, and a planted one seen, at this l
 ALPHA_NEGATIVE = 0.01  # family-wise: a negative control fails at this level
 DRAWS_NEGATIVE = 1_999
 DRAWS_POSITIVE = 999
-SHARES = (0.001, 0.003, 0.01, 0.03, 0.1)
+SHARES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 _MOST = 8  # controls in one suite
 
 

@@ -34,7 +34,9 @@ def verbs() -> list[str]:
 
 
 def _walk(group: Any, before: str) -> Iterator[tuple[str, Any]]:
-    for name, command in group.commands.items():
+    context = group.context_class(group)
+    for name in group.commands:
+        _, command, _ = group.resolve_command(context, [name])  # verbs are imported when they are called
         if hasattr(command, "commands"):
             yield from _walk(command, f"{before}{name} ")
         else:

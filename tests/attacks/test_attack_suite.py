@@ -281,7 +281,10 @@ def test_the_result_is_a_value_that_prints_and_converts(files: Make) -> None:
     assert text.startswith(result.verdict)
     scores = result.scores()
     assert scores["member"].sum() == 1500
-    assert not scores.isna().any().any()
+    assert (
+        not scores.drop(columns="ensemble").isna().any().any()
+    )  # that one learns on a half and judges the other
+    assert scores["ensemble"].isna().mean() == pytest.approx(0.5, abs=0.01)
     roc = result.roc()
     assert (roc.groupby("attack")[["fpr", "tpr"]].max() == 1.0).all().all()
     assert roc["claim_allows_at_most"].between(0, 1).all()

@@ -198,7 +198,7 @@ def test_a_copy_gives_secrets_away(files: Make) -> None:
 
 
 def test_a_secret_given_away_breaks_the_promise(files: Make) -> None:
-    case = files(600, 600, seed=4)
+    case = files(600, 600, seed=8)
     inference = InferByNearest("c0", tuple(f"c{i}" for i in range(1, 10)))
     result = case.run(case.members, attacks=[inference], must_see=0.5)
     assert result.verdict == VIOLATION, str(result)
