@@ -35,6 +35,7 @@ from attacks.stats import rate_at
 from attacks.suite import examine, with_bounds
 from benchmarks.attacks_outputs import DELTA, LEAKY, NULL, POWER, TABLES, Make, Table, models, tables
 from benchmarks.attacks_report import report
+from benchmarks.attacks_version import digest
 from benchmarks.peers.setup import DEFAULT, interpreter
 
 STORE = DEFAULT / "attacks.jsonl"
@@ -45,7 +46,7 @@ class Store:
     """Results by key, appended to a file as they come."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.version = path, digest()
         lines = path.read_text().splitlines() if path.exists() else []
         self.known = {tuple(line["key"]): line for line in map(json.loads, lines)}
 
@@ -53,7 +54,9 @@ class Store:
         if key in self.known:
             return
         start = time.process_time()
-        line = {"key": key, **compute(), "cpu_seconds": round(time.process_time() - start, 2)}
+        found = compute()
+        took = round(time.process_time() - start, 2)
+        line = {"key": key, "attacks_version": self.version, **found, "cpu_seconds": took}
         self.known[key] = line
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a") as out:

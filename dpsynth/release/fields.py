@@ -86,18 +86,20 @@ the rows."""
 class AttackRan:
     """What may be said in public of one attack: fixed by the plan, not by the data.
 
-    How many targets it had is the number of units, which is private: it is not said.
+    How many targets it had is the number of units, which is private: it is not said. `wants`: what the attack itself
+    declares that it is after; None in bundles of versions that did not say so.
     """
 
     name: str
     knowledge: str
+    wants: str | None = None
 
     @property
     def fixed(self) -> bool:
         return self.name not in ONLY_FOR_SOME
 
     def as_json(self) -> dict[str, Any]:
-        return dict(vars(self))
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -113,10 +115,13 @@ class AuditFacts:
 
     @classmethod
     def of(cls, suite: Mapping[str, Any], samples_audited: int) -> AuditFacts:
-        """From the suite's result as JSON; takes names and knowledge of its attacks, each once, and
+        """From the suite's result as JSON; takes names, knowledge and aims of its attacks, each once, and
         nothing else; attacks that run on some tables only are left out.
         """
-        ran = dict.fromkeys(AttackRan(str(a["attack"]), str(a["knows"])) for a in suite.get("attacks", ()))
+        ran = dict.fromkeys(
+            AttackRan(str(a["attack"]), str(a["knows"]), a.get("threat", {}).get("wants"))
+            for a in suite.get("attacks", ())
+        )
         return cls(samples_audited, tuple(attack for attack in ran if attack.fixed))
 
     def as_json(self) -> dict[str, Any]:

@@ -127,6 +127,7 @@ class Bound(_Part):
 class Attack(_Part):
     name: Line
     knowledge: Line
+    wants: Line | None = None
 
 
 class Audits(_Part):

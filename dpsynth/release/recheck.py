@@ -117,7 +117,8 @@ def _computed(stated: Json, schema: Schema, events: list[Event], said: Said) -> 
     """privacy.json once more, from the parts of it that cannot be computed."""
     audits, guarantee = stated["audits"], stated["guarantee"]
     facts = AuditFacts(
-        audits["samples_audited"], tuple(AttackRan(a["name"], a["knowledge"]) for a in audits["attacks"])
+        audits["samples_audited"],
+        tuple(AttackRan(a["name"], a["knowledge"], a.get("wants")) for a in audits["attacks"]),
     )
     computed = privacy_json(
         _receipt(stated, schema, events),

@@ -15,6 +15,7 @@ from markdown_it import MarkdownIt
 from registry_schema import SCHEMA as REGISTRY_SCHEMA
 from release_parts import HUMAN, Parts, reseal
 
+import attacks
 from dpsynth import release, strict_yaml
 from dpsynth.errors import VerifyError
 from dpsynth.project import json_schema as project_schema
@@ -245,11 +246,20 @@ def test_the_approvers_page_says_whom_and_what(bundle: release.Bundle, privacy: 
 
 
 def test_the_three_risks_name_the_attacks_of_their_kind() -> None:
-    names = ["closest record", "single out by one column", "link two sources", "infer link_id, nearest row"]
+    """By what an attack declares, whatever it is called: one of the owner's own may be called anything."""
+    names = ["closest record", "infer nothing", "mine", "link link_id"]
+    wants = [
+        attacks.Wants.MEMBERSHIP,
+        attacks.Wants.SINGLING_OUT,
+        attacks.Wants.LINKAGE,
+        attacks.Wants.ATTRIBUTE,
+    ]
     privacy = {
         "unit": {"entity": "person"},
         "attacker": [{"false_positive_rate": 0.01, "true_positive_rate_at_most": 0.03}],
-        "audits": {"attacks": [{"name": name} for name in names]},
+        "audits": {
+            "attacks": [{"name": name, "wants": str(aim)} for name, aim in zip(names, wants, strict=True)]
+        },
     }
     told = {point[0]: point[2].split("that ran: ")[1] for point in dossier.checklist.wp29(privacy)}
     assert told == {"Singling out": names[1], "Linkability": names[2], "Inference": names[3]}

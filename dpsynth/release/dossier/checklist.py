@@ -149,28 +149,26 @@ def wp29(privacy: Mapping[str, Any]) -> list[Point]:
         _evidence(
             "Singling out",
             f"whether one {entity} is in the source: somebody who knows everything else recognises at most {bound} of "
-            f"{several(entity)} for {percent(AT_RATE)} wrongly accused. {_ran(privacy, ('single out',))}",
+            f"{several(entity)} for {percent(AT_RATE)} wrongly accused. {_ran(privacy, 'singling out')}",
         ),
         _evidence(
             "Linkability",
             f"the same bound holds for joining a {entity} of another table to this one, whatever that table holds. "
-            f"{_ran(privacy, ('link ', 'origin of rows'))}",
+            f"{_ran(privacy, 'linkage')}",
         ),
         _evidence(
             "Inference",
             f"what is learnt about a {entity} because it took part is bounded by epsilon; what holds for people in "
-            f"general is learnt about everybody and is not bounded. {_ran(privacy, ('infer ',))}",
+            f"general is learnt about everybody and is not bounded. {_ran(privacy, 'an attribute')}",
         ),
     ]
 
 
-def _ran(privacy: Mapping[str, Any], kinds: tuple[str, ...]) -> str:
-    """Attacks by how their names begin; what follows may be a column's name."""
-    names = [a["name"] for a in privacy["audits"]["attacks"] if a["name"].startswith(kinds)]
+def _ran(privacy: Mapping[str, Any], wants: str) -> str:
+    """The attacks that declare this aim (`attacks.Wants`)."""
+    names = [a["name"] for a in privacy["audits"]["attacks"] if a.get("wants") == wants]
     return (
-        f"Attacks of this kind that ran: {', '.join(names)}"
-        if names
-        else "No attack was named after this risk"
+        f"Attacks of this kind that ran: {', '.join(names)}" if names else "No attack that ran was after this"
     )
 
 
