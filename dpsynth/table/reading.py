@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from dpsynth.addresses import address_of
 from dpsynth.columns import Modelled
 from dpsynth.errors import DataError
 from dpsynth.ruled import RuledColumn
 from dpsynth.schema import Schema
-from dpsynth.table.coerce import Style, coerce, missing_mask, to_text, unpacked
+from dpsynth.table.coerce import Style, coerce, missing_mask, unpacked
 from dpsynth.table.core import Array, Table
+from dpsynth.table.ids import id_texts, require_one_name
 from dpsynth.table.misfit import DoesNotFit, Misfit
 from dpsynth.table.parts import Part, Wanted
 from dpsynth.table.ruled import ruled_values
@@ -109,7 +110,10 @@ class _Reading:
     ) -> _Reading:
         markers = tuple(schema.missing_values if missing_values is None else missing_values)
         wanted = Wanted.of(schema, require_unit)
-        return cls(schema, markers, wanted, list(parts(source, schema.csv, wanted)))
+        found, unit = list(parts(source, schema.csv, wanted)), schema.unit.column
+        if unit is not None and _has(found, unit) and address_of(source) is None:
+            require_one_name(unit, (part.columns[unit] for part in found))
+        return cls(schema, markers, wanted, found)
 
     def columns(self) -> tuple[dict[str, Array], dict[str, NDArray[np.bool_]], list[Failure]]:
         """Values and missing masks of the columns that fit, and why the others do not."""
@@ -192,40 +196,12 @@ def _ids(name: str, found: Iterable[Part]) -> Array:
     arrays = []
     for part in found:
         try:
-            arrays.append(_id_texts(unpacked(part.columns[name])).to_numpy())
+            arrays.append(id_texts(unpacked(part.columns[name])).to_numpy())
         except DoesNotFit as error:
             raise _failure([(name, part, error.misfit)]) from None
         except pa.ArrowException:
             raise _failure([(name, part, _unreadable(part))]) from None
     return _joined(arrays).astype(object)
-
-
-def _id_texts(array: Any) -> Any:
-    """As `to_text`, but no two ids become one: their units would be bounded together, and without one of them
-    rows of the other would come in. And no id becomes two, whatever type a file or a batch has it in: its unit would
-    keep as many rows under each name."""
-    kind = array.type
-    if pa.types.is_timestamp(kind):
-        return _without_zeros(pc.cast(array, pa.string()))
-    if pa.types.is_decimal(kind):
-        return _without_zeros(to_text(array))
-    if pa.types.is_floating(kind):
-        exact = 2 ** {16: 11, 32: 24}.get(kind.bit_width, 53)
-        large = pc.greater_equal(pc.abs(pc.cast(array, pa.float64())), exact).fill_null(False)
-        rows = np.flatnonzero(np.asarray(large.to_numpy()))
-        if len(rows):
-            fix = "read them as texts or whole numbers (a frame turns numbers with gaps into floats)"
-            raise DoesNotFit(Misfit("D125", rows, "an id that is a float too large to be exact", fix))
-        floats = pc.cast(array, pa.float64())
-        whole = pc.if_else(pc.equal(pc.round(floats), floats), floats, None)
-        return pc.coalesce(pc.cast(pc.cast(whole, pa.int64()), pa.string()), to_text(array))
-    return to_text(array)
-
-
-def _without_zeros(texts: Any) -> Any:
-    """Numbers and moments without zeros at the end of their fraction."""
-    whole = pc.replace_substring_regex(texts, r"\.0+(\D.*)?$", r"\1")
-    return pc.replace_substring_regex(whole, r"(\.\d*[1-9])0+(\D.*)?$", r"\1\2")
 
 
 def _units(

@@ -17,6 +17,7 @@ from dpsynth.errors import CapacityError, DataError, UsageError
 from dpsynth.schema import CsvFormat, Schema
 from dpsynth.table import databases
 from dpsynth.table.core import Table
+from dpsynth.table.ids import kind_of_ids
 from dpsynth.table.parts import Part, Wanted
 from dpsynth.table.reading import table_of
 from dpsynth.table.sources import files_of, is_csv, is_parquet
@@ -150,17 +151,9 @@ def _require_one_kind(source: Any, column: str) -> None:
         return
     paths = _paths(source)
     if len(paths) > 1 and all(is_parquet(path) for path in paths):
-        kinds = {_kind_of_ids(f.type) for p in paths for f in pq.read_schema(p) if f.name.strip() == column}
+        kinds = {kind_of_ids(f.type) for p in paths for f in pq.read_schema(p) if f.name.strip() == column}
         if len(kinds) > 1:
             raise _no_table(f"column '{column}' has several types")
-
-
-def _kind_of_ids(kind: Any) -> str:
-    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
-    if pa.types.is_integer(plain):
-        return "integer"
-    text = pa.types.is_string(plain) or pa.types.is_large_string(plain) or pa.types.is_string_view(plain)
-    return "text" if text else str(plain)
 
 
 def _csv(connection: Any, paths: Sequence[Path], form: CsvFormat) -> Any:

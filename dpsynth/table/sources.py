@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from datetime import datetime, time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from dpsynth.schema import CsvFormat
 from dpsynth.table import databases
 from dpsynth.table.csv_source import read_csv
 from dpsynth.table.csv_source import read_header as csv_header
+from dpsynth.table.ids import mixed_moments
 from dpsynth.table.parts import Part, Wanted
 
 Source = Any
@@ -202,6 +204,8 @@ def _from_pandas(frame: pd.DataFrame, wanted: Wanted) -> Part:
 def _series_to_arrow(series: Any) -> Any:
     try:
         array = pa.array(series, from_pandas=True)
+        if mixed_moments(array, series):
+            raise ValueError("days and moments in one column")
     except (pa.ArrowException, ValueError, TypeError, OverflowError, AttributeError):
         # a column of mixed objects: its texts
         gone = series.isna().to_numpy(dtype=bool)
@@ -212,6 +216,9 @@ def _series_to_arrow(series: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    """A whole float as the integer it is: among texts too, 1.0 and 1 are one id and one category."""
+    """A whole float as the integer it is, and midnight as the day: among texts too, 1.0 and 1 are one id and one
+    category."""
+    if isinstance(value, datetime) and value.tzinfo is None and value.time() == time():
+        value = value.date()
     whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
     return str(int(value)) if whole else str(value)

@@ -1,0 +1,126 @@
+"""Ids as texts: one name for one person, whatever type a file or a batch has the column in, and never two for one.
+
+If two ids became one text, their units would be bounded together, and without one of them rows of the other would come in.
+If one id became two texts, its unit would keep as many rows under each of them.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from dpsynth.errors import DataError
+from dpsynth.table.coerce import to_text, unpacked
+from dpsynth.table.misfit import DoesNotFit, Misfit, is_text
+
+_NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
+_WRITTEN = r"^(?:0|-?[1-9][0-9]*|-?(?:0|[1-9][0-9]*)\.[0-9]*[1-9])$"
+
+
+def id_texts(array: Any) -> Any:
+    """An Arrow array of ids as texts. Numbers are written without zeros at the end of their fraction, moments without a
+    time zone at midnight as the day, those with one in UTC.
+
+    Raises DoesNotFit (D125) for floats too large to be exact, and for cells that hold lists.
+    """
+    kind = array.type
+    if pa.types.is_timestamp(kind):
+        moments = array if kind.tz is None else pc.cast(array, pa.timestamp(kind.unit, "UTC"))
+        return pc.replace_substring_regex(_without_zeros(pc.cast(moments, pa.string())), r" 00:00:00$", "")
+    if pa.types.is_decimal(kind):
+        return _without_zeros(to_text(array))
+    if pa.types.is_floating(kind):
+        exact = 2 ** {16: 11, 32: 24}.get(kind.bit_width, 53)
+        large = pc.greater_equal(pc.abs(pc.cast(array, pa.float64())), exact).fill_null(False)
+        rows = np.flatnonzero(np.asarray(large.to_numpy()))
+        if len(rows):
+            fix = "read them as texts or whole numbers (a frame turns numbers with gaps into floats)"
+            raise DoesNotFit(Misfit("D125", rows, "an id that is a float too large to be exact", fix))
+        floats = pc.cast(array, pa.float64())
+        whole = pc.if_else(pc.equal(pc.round(floats), floats), floats, None)
+        return pc.coalesce(pc.cast(pc.cast(whole, pa.int64()), pa.string()), to_text(array))
+    return to_text(array)
+
+
+def _without_zeros(texts: Any) -> Any:
+    """Numbers and moments without zeros at the end of their fraction."""
+    whole = pc.replace_substring_regex(texts, r"\.0+(\D.*)?$", r"\1")
+    return pc.replace_substring_regex(whole, r"(\.\d*[1-9])0+(\D.*)?$", r"\1\2")
+
+
+def require_one_name(name: str, columns: Iterable[Any]) -> None:
+    """Refuse the parts of an id column whose types write one id in two ways: DataError D192.
+
+    Days and moments without a time zone are written alike, and so are whole numbers of any type, and texts beside them if
+    each of them that reads as a number is written like one.
+    """
+    there = [column for column in columns if not pa.types.is_null(column.type)]
+    kinds = {_family(column.type) for column in there}
+    if len(kinds) < 2:
+        return
+    if kinds != {"text", "number"}:
+        raise _two_names(name, " and ".join(sorted(kinds)))
+    for column in map(unpacked, there):
+        if is_text(column.type):
+            odd = pc.and_(
+                pc.match_substring_regex(column, _NUMBER),
+                pc.invert(pc.match_substring_regex(column, _WRITTEN)),
+            )
+            if pc.any(odd).as_py():
+                raise _two_names(name, "numbers and texts such as 007 or 7.0")
+
+
+def _family(kind: Any) -> str:
+    """Types that write the same id alike."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if is_text(kind) or pa.types.is_string_view(kind):
+        return "text"
+    if pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and kind.tz is None):
+        return "days"
+    if pa.types.is_timestamp(kind):
+        return "moments of a time zone"
+    if pa.types.is_integer(kind) or pa.types.is_float64(kind) or pa.types.is_decimal(kind):
+        return "number"
+    return str(kind)
+
+
+def _two_names(name: str, kinds: str) -> DataError:
+    return DataError(
+        "D192",
+        f"the files have the ids of column '{name}' in types that write one id in two ways ({kinds}): one person "
+        "would count as two",
+        "write the files again with one type for the column",
+    )
+
+
+def kind_of_ids(kind: Any) -> str:
+    """Types between which ids pass unchanged where the types of the first file are those of all."""
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if pa.types.is_integer(plain):
+        return "integer"
+    text = pa.types.is_string(plain) or pa.types.is_large_string(plain) or pa.types.is_string_view(plain)
+    return "text" if text else str(plain)
+
+
+def mixed_moments(array: Any, objects: Any) -> bool:
+    """Whether Arrow has made one type of days and moments, which cuts the moments to days. `objects`: the pandas series that
+    the array was made of.
+
+    Raises DataError D193 for moments some of which have a time zone.
+    """
+    if objects.dtype != object or not pa.types.is_temporal(array.type):
+        return False
+    cells = objects.dropna().tolist()
+    moments: NDArray[np.bool_] = np.array([isinstance(c, datetime.datetime) for c in cells], dtype=bool)
+    zoned = {c.tzinfo is not None for c, is_moment in zip(cells, moments, strict=True) if is_moment}
+    if len(zoned) > 1:
+        raise DataError(
+            "D193", "a column has moments with a time zone and moments without one", "give all of them one"
+        )
+    return pa.types.is_date(array.type) and bool(moments.any())

@@ -1,0 +1,100 @@
+"""One person has one name, whatever types the parts of a table have his id in: else he counts twice."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dpsynth.errors import DataError
+from dpsynth.schema import Schema
+from dpsynth.synthesis import unit_keys
+from dpsynth.table import read_table
+from dpsynth.table.scanning import scan
+
+DAY, NOON = dt.datetime(2024, 1, 5), dt.datetime(2024, 1, 5, 12)
+IDS = {
+    "day": pa.array([DAY.date()]),
+    "day in ms": pa.array([DAY.date()], pa.date64()),
+    "moment in us": pa.array([DAY], pa.timestamp("us")),
+    "moment in ns": pa.array([DAY], pa.timestamp("ns")),
+    "instant": pa.array([DAY], pa.timestamp("us", "UTC")),
+    "instant of Paris": pa.array([DAY], pa.timestamp("ms", "Europe/Paris")),
+    "text of a day": pa.array(["2024-01-05"]),
+    "whole": pa.array([7], pa.int8()),
+    "float": pa.array([7.0]),
+    "decimal": pa.array([decimal.Decimal(7)]),
+    "small float": pa.array([7.0], pa.float32()),
+    "decimal with places": pa.array([decimal.Decimal("7.00")]),
+    "text": pa.array(["7"]),
+    "text in a list": pa.array(["7"]).dictionary_encode(),
+    "padded": pa.array(["007"]),
+}
+ALIKE = (
+    {"day", "day in ms", "moment in us", "moment in ns"},
+    {"instant", "instant of Paris"},
+    {"text", "text in a list", "whole", "float", "decimal", "decimal with places"},
+)
+SCHEMA = Schema(
+    columns={"who": {"type": "id"}, "ok": {"type": "boolean"}},  # type: ignore[arg-type]
+    unit={"entity": "person", "column": "who", "rows_per_unit": 1},  # type: ignore[arg-type]
+)
+NUMBERS = {"whole", "float", "decimal", "decimal with places"}
+TEXTS = {"text of a day", "text", "text in a list", "padded"}
+
+
+def _names(tables: Any) -> set[bytes]:
+    return {name for table in tables for name in unit_keys(table) or ()}
+
+
+@pytest.mark.parametrize("one", IDS)
+def test_one_person_has_one_name_or_the_files_are_refused(one: str, tmp_path: Path) -> None:
+    for number, two in enumerate(IDS):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for name, which in (("a", one), ("b", two)):
+            table = pa.table({"who": IDS[which], "ok": [True]}).replace_schema_metadata(None)
+            pq.write_table(table, folder / f"{name}.parquet", store_schema=which == "text in a list")
+        table = None
+        if {one, two} <= TEXTS or {one, two} <= {"text of a day", *NUMBERS}:
+            ids = [str(IDS[which].to_pylist()[0]) for which in (one, two)]
+            table, people = read_table(folder, SCHEMA), len({text.partition(".")[0] for text in ids})
+        elif one == two or any({one, two} <= alike for alike in ALIKE):
+            table, people = read_table(folder, SCHEMA), 1
+        if table is None:
+            with pytest.raises(DataError, match="one person would count as two") as refused:
+                read_table(folder, SCHEMA)
+            assert refused.value.code == "DPS-D192"
+        else:
+            assert len(_names([table])) == people
+        with suppress(DataError):  # DuckDB takes the types of the first file, so it refuses more
+            assert _names(scan(folder, SCHEMA)) == _names([read_table(folder, SCHEMA)])
+
+
+def test_ids_stay_different() -> None:
+    moments = pa.array([DAY, NOON, NOON + dt.timedelta(microseconds=100)], pa.timestamp("ns"))
+    table = read_table(pa.table({"who": moments, "ok": [True] * 3}), SCHEMA)
+    assert list(unit_keys(table) or ()) == [
+        b"\x012024-01-05", b"\x012024-01-05 12:00:00", b"\x012024-01-05 12:00:00.0001"
+    ]  # fmt: skip
+
+
+class TestAFrameOfObjects:
+    def test_days_and_moments(self) -> None:
+        """Arrow alone would cut noon to the day: two people in one."""
+        mixed = pd.DataFrame({"who": pd.Series([DAY.date(), DAY, NOON], dtype=object), "ok": True})
+        table = read_table(mixed, SCHEMA)
+        assert table.units is not None
+        assert table.units.tolist() == [0, 0, 1]
+
+    def test_moments_with_and_without_a_zone(self) -> None:
+        mixed = pd.DataFrame({"who": pd.Series([DAY, DAY.replace(tzinfo=dt.UTC)], dtype=object), "ok": True})
+        with pytest.raises(DataError, match="with a time zone"):
+            read_table(mixed, SCHEMA)
