@@ -335,7 +335,7 @@ def _configuration(preview: Plan, settings: Settings, private: Private) -> dict[
 def _sample(model: FittedModel, settings: Settings) -> Table:
     """As many rows as declared, or as the released number of training records implies for everybody."""
     declared = settings.rows or Totals.of(model.schema).size
-    rows = declared or max(1, round(model.generator.total / (1 - settings.holdout)))
+    rows = declared or model.whole_rows(round(model.generator.total / (1 - settings.holdout)))
     return model.sample_table(rows, np.random.default_rng())
 
 

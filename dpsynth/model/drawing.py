@@ -79,7 +79,14 @@ class Drawable:
     def default_rows(self) -> int:
         """Of the table that declared totals are about, or the released number of records, rounded: never the number of rows
         that were read."""
-        return Totals.of(self.schema).size or max(1, round(self.generator.total))
+        return Totals.of(self.schema).size or self.whole_rows(round(self.generator.total))
+
+    def whole_rows(self, rows: int) -> int:
+        """The number of rows nearest to `rows`, 1 at least, that whole units make, where a rule says how many one has."""
+        rows = max(1, rows)
+        if self.sizes is None:
+            return rows
+        return Units.of(self.schema, self.sizes, self.generator, self.generator, None).whole(rows)
 
     def sample_records(self, n: int | None, rng: np.random.Generator) -> Records:
         """`n` encoded records (`default_rows()` without a number)."""
@@ -133,9 +140,7 @@ class Drawable:
                 finishing = replace(finishing, sequenced=people.sequenced)
             return (finishing.of_units(drawn, source) for drawn in people.batches(counts, source))
         if units is not None:
-            raise UsageError(
-                "U259", "a number of units, but every row stands for itself here", "ask for rows"
-            )
+            raise _no_units(self.schema, balanced=groups is not None)
         if evidence is None and groups is None and (totals := Totals.of(self.schema)):
             return self._with_totals(totals, totals.size if n is None else _row_number(n), source)
         rows = _row_number(max(1, round(generator.total)) if n is None else n)
@@ -224,6 +229,21 @@ class Drawable:
 
 def _alone(model: Generator, attribute: str) -> NDArray[np.float64]:
     return model.marginal((attribute,))
+
+
+def _no_units(schema: Schema, balanced: bool) -> UsageError:
+    if balanced and schema.several_rows:
+        return UsageError(
+            "U259",
+            "balanced rows stand for themselves: there are no units to count",
+            "give -n, or no balance",
+        )
+    return UsageError(
+        "U259",
+        "a number of units, but every row is a unit by itself in this schema",
+        "ask for so many rows (-n); data: {unit: {entity: person, column: id, rows_per_unit: 5}} declares units of "
+        "several rows, before a fit",
+    )
 
 
 def _row_number(n: Any) -> int:

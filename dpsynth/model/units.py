@@ -133,9 +133,13 @@ class Units:
             raise UsageError("U258", "a number of rows and a number of units", "give one of the two")
         if units is not None:
             return Counts(sizes_of(units, self.shares()))
-        wanted = max(1, round(self.given.total)) if rows is None else rows
+        wanted = self.whole(max(1, round(self.given.total))) if rows is None else rows
         counts = sizes_for(wanted, self.shares())
         return Counts(at_least(counts, *self.rules.sizes) if self.rules else counts)
+
+    def whole(self, rows: int) -> int:
+        """The number of rows nearest to `rows` that whole units make."""
+        return nearest_whole(rows, *self.rules.sizes) if self.rules else rows
 
     def batches(self, counts: Counts, rng: np.random.Generator) -> Iterator[Drawn]:
         """All units, batch by batch, one at least; within a batch in random order."""
@@ -232,23 +236,43 @@ def within_sizes(shares: Floats, least: int, most: int) -> Floats:
 
 
 def at_least(counts: Index, least: int, most: int) -> Index:
-    """The same number of rows without units of fewer than `least`: others become larger by one row each. UsageError (U265)
-    where units have no room for that."""
+    """The same number of rows without units of fewer than `least`: others become larger by one row each, and where all have
+    `most`, some give rows to a further unit. UsageError (U265) where no units of these sizes have so many rows together."""
     found = np.append(counts, np.zeros(max(0, most - len(counts)), dtype=np.int64))
-    rows = int(found[: least - 1] @ np.arange(1, least))
-    found[: least - 1] = 0
-    for size in range(least, most):
-        step = min(rows, int(found[size - 1]))
-        found[size - 1], found[size], rows = found[size - 1] - step, found[size] + step, rows - step
-        if not rows:
-            return found
-    if rows:
+    left = int(found[: least - 1] @ np.arange(1, least))
+    wanted = int(found @ np.arange(1, len(found) + 1))
+    if nearest_whole(wanted, least, most) != wanted:
         raise UsageError(
             "U265",
-            f"units of {least} to {most} rows cannot make so many rows",
-            "ask for units, or for more rows",
+            f"units of {_span(least, most)} rows cannot make {wanted:,} rows together",
+            f"ask for {nearest_whole(wanted, least, most):,} rows, or for a number of units",
         )
+    found[: least - 1] = 0
+    for size in range(least, most):
+        step = min(left, int(found[size - 1]))
+        found[size - 1], found[size], left = found[size - 1] - step, found[size] + step, left - step
+        if not left:
+            return found
+    if left:
+        units = int(found.sum()) + -(-left // most)
+        size, larger = divmod(wanted, units)
+        found[:] = 0
+        found[size - 1] = units - larger
+        found[size : size + 1] += larger
     return found
+
+
+def nearest_whole(rows: int, least: int, most: int) -> int:
+    """The number of rows nearest to `rows` that units of `least` to `most` rows have together; for 0 that is 0."""
+    units = rows // least
+    if rows <= units * most:
+        return rows
+    below, above = units * most, (units + 1) * least
+    return below if below and rows - below < above - rows else above
+
+
+def _span(least: int, most: int) -> str:
+    return f"{least}" if least == most else f"{least} to {most}"
 
 
 class _Stream:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from dpsynth.encoding import Encoding
 from dpsynth.errors import DataError, SchemaError, UsageError
 from dpsynth.model import FittedModel
 from dpsynth.model.from_schema import from_schema
-from dpsynth.model.units import at_least, within_sizes
+from dpsynth.model.units import at_least, nearest_whole, within_sizes
+from dpsynth.persons import sizes_for
+from dpsynth.pgm import GraphicalModel
 from dpsynth.table import read_table, write_tables
 
 COLUMNS: dict[str, Any] = {
@@ -214,3 +217,40 @@ def test_sizes_are_moved_into_their_bounds() -> None:
     assert (moved @ [1, 2, 3], moved[0]) == (12, 0)
     with pytest.raises(UsageError):
         at_least(np.array([1, 0, 0]), 2, 3)
+
+
+def test_whole_units_make_any_number_of_rows_that_they_can() -> None:
+    sizes = np.arange(1, 8)
+    for least in range(1, 8):
+        for most in range(least, 8):
+            can = {n for n in range(1, 50) if any(k * least <= n <= k * most for k in range(1, 41))}
+            for rows in range(1, 41):
+                drawn = sizes_for(rows, within_sizes(np.full(7, 1 / 7), least, most))
+                if rows in can:
+                    moved = at_least(drawn, least, most)
+                    assert moved @ sizes[: len(moved)] == rows
+                    assert not moved[: least - 1].any()
+                    assert not moved[most:].any()
+                    assert nearest_whole(rows, least, most) == rows
+                else:
+                    with pytest.raises(UsageError, match=f"ask for {nearest_whole(rows, least, most)} rows"):
+                        at_least(drawn, least, most)
+                    assert abs(nearest_whole(rows, least, most) - rows) == min(
+                        abs(n - rows) for n in can | {least}
+                    )
+
+
+def test_as_many_rows_as_the_model_counted_are_always_whole_units() -> None:
+    exactly = [{"advance": {"year": 1}}, {"rows": {"min": 4, "max": 4}}]
+    schema = Schema(columns=COLUMNS, unit=UNIT, constraints=exactly)
+    made = from_schema(schema)
+    generator = GraphicalModel(schema.domain, 401.0, made.generator.potentials)
+    made = replace(made, generator=generator)
+    rows = made.sample(rng=np.random.default_rng(0))
+    assert len(rows) == made.default_rows() == 400
+    assert (rows.groupby("person").size() == 4).all()
+    with pytest.raises(
+        UsageError, match=r"units of 4 rows cannot make 7 rows together; ask for 8 rows"
+    ) as caught:
+        made.sample(7)
+    assert caught.value.code == "DPS-U265"

@@ -114,8 +114,10 @@ def test_a_number_of_units(model: FittedModel) -> None:
     single = fit(people(300), schema(rows_per_unit=1), method="independent", epsilon=8.0, delta=1e-6)
     assert single.sizes is None
     assert single.sample(50)["person"].is_unique
-    with pytest.raises(UsageError, match="stands for itself"):
+    with pytest.raises(UsageError, match="every row is a unit by itself"):
         single.sample(units=10)
+    with pytest.raises(UsageError, match="balanced rows stand for themselves"):
+        model.sample(units=10, balance="sick")
 
 
 def test_conditions_hold_for_every_row_and_columns_stay_constant(model: FittedModel) -> None:
