@@ -39,7 +39,7 @@ DECIDING = (
     "measurement.py",
     "counting.py",
     "counting_loops.py",
-    "counting_packs.py",
+    "counting_joints.py",
 )
 """The parts of our source that decide what a fit gives; a change elsewhere leaves stored results standing."""
 WALL = 8

@@ -72,7 +72,7 @@ LAYERS = [
         "compiling",
         "counting",
         "counting_loops",
-        "counting_packs",
+        "counting_joints",
     },
 ]
 RANK = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}

@@ -8,11 +8,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dpsynth import counting
-from dpsynth import counting_packs as packs
 from dpsynth.counting import count, weigh
-from dpsynth.domain import Domain
+from dpsynth.counting_joints import CELLS, joints
+from dpsynth.domain import Clique, Domain
 from dpsynth.records import Records, code_dtype
 
 DOMAIN = Domain.of(a=3, b=2, wide=300, c=4, wider=70_000)
@@ -69,36 +71,73 @@ def test_numpy_and_the_compiled_loops_count_alike(monkeypatch: pytest.MonkeyPatc
     assert "dpsynth.counting_loops" not in sys.modules
 
 
-@pytest.mark.parametrize("least", [0, 1 << 60])
-def test_pairs_are_counted_alike_alone_and_in_packs(least: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counting, "PACKED_ROWS", least)
-    rng = np.random.default_rng(5)
-    domain = Domain.of(a=3, b=2, c=4, wide=300, d=16, e=1, f=100, g=256, h=7)
-    records = Records.of(domain, {a: rng.integers(0, domain[a], 400) for a in domain.attributes})
-    pairs = list(itertools.permutations(domain.attributes, 2))
-    asked = [*pairs, ("a",), (), ("a", "b", "c")]
-    tables = {c: np.full(domain.size(c), 5) for c in asked}
-    counting.tally(records, tables)
-    for clique, found in counting.count_each(records, asked).items():
-        np.testing.assert_array_equal(found, count(records, clique))
-        np.testing.assert_array_equal(tables[clique], found.reshape(-1) + 5)
+@st.composite
+def tables_and_cliques(draw: st.DrawFn) -> tuple[Records, list[Clique]]:
+    sizes = draw(
+        st.lists(st.sampled_from([1, 2, 3, 7, 16, 100, 256, 300, 65_536, 70_000]), min_size=1, max_size=7)
+    )
+    domain = Domain.from_sizes({f"x{i}": size for i, size in enumerate(sizes)})
+    names = st.lists(st.sampled_from(domain.attributes), max_size=3).map(tuple)
+    asked = draw(st.lists(names.filter(lambda c: domain.size(c) <= 1 << 20), max_size=25, unique=True))
+    rows = draw(st.sampled_from([0, 1, 2, 7, 8, 9, 15, 16, 17, 40]))
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    edges = rng.random((len(sizes), rows)) < 0.3
+    columns = [np.where(e, n - 1, rng.integers(0, n, rows)) for e, n in zip(edges, sizes, strict=True)]
+    return Records.of(domain, dict(zip(domain.attributes, columns, strict=True))), asked
 
 
-def test_a_code_outside_its_domain_is_refused_in_packs_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counting, "PACKED_ROWS", 0)
+@settings(max_examples=150, deadline=None)
+@given(tables_and_cliques(), st.booleans(), st.sampled_from([0, 9, 20]), st.sampled_from([8, 33, 1 << 40]))
+def test_any_cliques_are_counted_as_by_a_loop(
+    drawn: tuple[Records, list[Clique]], compiled: bool, joined: int, most: int
+) -> None:
+    """In chunks, with joint tables from the start, from the middle on or not at all, and emptied when they are full."""
+    records, asked = drawn
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counting, "JOINED_ROWS", joined)
+        patch.setattr(counting, "BLOCK", 8)
+        patch.setattr(counting, "MOST", most)
+        patch.setattr(counting._Loops, "not_worth", lambda more: not compiled)
+        tables = {clique: np.full(records.domain.size(clique), 5) for clique in asked}
+        tally = counting.Tally(records.domain, tables)
+        for first in range(0, len(records), 15):
+            tally.add(records.take(slice(first, first + 15)))
+        tally.close()
+    for clique in asked:
+        expected = (
+            Counter(zip(*(records[a].tolist() for a in clique), strict=True))
+            if clique
+            else {(): len(records)}
+        )
+        found = tables[clique].reshape(records.domain.shape(clique)) - 5
+        assert found.sum() == len(records)
+        assert all(found[cell] == number for cell, number in expected.items())
+
+
+def test_a_code_outside_its_domain_is_refused_in_joint_tables_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "JOINED_ROWS", 0)
     domain = Domain.of(a=2, b=3, c=2)
     broken = Records(domain, (np.zeros(2, np.uint8), np.array([0, 3], np.uint8), np.zeros(2, np.uint8)))
+    tables = {pair: np.zeros(domain.size(pair), np.int64) for pair in itertools.combinations("abc", 2)}
     with pytest.raises(ValueError, match="outside"):
-        counting.count_each(broken, list(itertools.combinations("abc", 2)))
+        counting.Tally(domain, tables).add(broken)
+    assert not any(table.any() for table in tables.values())
 
 
-def test_packs_hold_every_pair_once_and_fit_a_byte() -> None:
-    domain = Domain.of(
-        **{f"x{i}": s for i, s in enumerate((85, 9, 100, 16, 7, 15, 6, 5, 2, 100, 99, 42, 2, 300))}
-    )
-    pairs = tuple(itertools.combinations(domain.attributes, 2))
-    found = packs.pairs_by_packs(domain, pairs)
-    held = [pair for seen in found.values() for pair in seen]
-    assert sorted(held) == sorted(p for p in pairs if "x13" not in p)
-    assert all(domain.size(pack) <= packs.CELLS for key in found for pack in key)
-    assert 2 * len(found) <= len(held)
+ADULT = Domain.of(**{f"x{i}": s for i, s in enumerate((85, 9, 100, 16, 7, 15, 6, 5, 2, 100, 100, 99, 42, 2))})
+
+
+@pytest.mark.parametrize("many", [2, 3])
+@pytest.mark.parametrize("rows", [1 << 18, 1 << 24])
+def test_joint_tables_show_every_clique_once_and_fit_a_cache(many: int, rows: int) -> None:
+    asked = tuple(c for c in itertools.combinations(ADULT.attributes, many) if ADULT.size(c) <= CELLS)
+    found = joints(ADULT, asked, rows)
+    assert sorted(clique for joint in found for clique in joint.shows) == sorted(asked)
+    assert all(set(clique) <= set(joint.attributes) for joint in found for clique in joint.shows)
+    assert all(ADULT.size(joint.attributes) <= CELLS for joint in found)
+    assert 2 * len(found) <= len(asked)
+
+
+def test_joint_tables_that_would_fill_memory_are_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dpsynth.counting_joints.ALL_CELLS", 7)
+    assert joints(Domain.of(p=2, q=2, r=2), (("p", "q"), ("q", "r")), 1 << 20) == ()

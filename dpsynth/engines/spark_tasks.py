@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from dpsynth.counting import tally
+from dpsynth.counting import Tally
 from dpsynth.domain import Clique, Domain
 from dpsynth.measurement import Merges
 from dpsynth.records import Codes, Records, code_dtype
@@ -80,12 +80,14 @@ class Count:
         ends = np.cumsum([0, *(domain.size(clique) for clique in self.cliques)])
         whole = np.zeros(int(ends[-1]), np.int64)
         tables = {c: whole[ends[i] : ends[i + 1]] for i, c in enumerate(self.cliques)}
+        tally = Tally(domain, tables)
         names: list[bytes] = []
         for batch in batches:
             names.append(named(batch))
             for row in range(batch.num_rows):
-                tally(self.cells.records(batch, row), tables)
+                tally.add(self.cells.records(batch, row))
         if names:
+            tally.close()
             yield from _answered(whole, b"".join(names))
 
 

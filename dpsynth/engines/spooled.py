@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from dpsynth.counting import tally
+from dpsynth.counting import Tally
 from dpsynth.domain import Clique, Domain
 from dpsynth.engines.base import Counts, Drawn
 from dpsynth.engines.raw import RawColumn
@@ -47,8 +47,10 @@ class SpoolEngine:
         asked = {c: np.zeros(self.domain.size(c), np.int64) for c in cliques if c not in self._known}
         if asked:
             read = self.domain.ordered({a for clique in asked for a in clique})
+            tally = Tally(self.domain, asked, len(self.spool))
             for records in self._chunks(read or self.domain.attributes[:1]):
-                tally(records, asked)
+                tally.add(records)
+            tally.close()
         for clique, flat in asked.items():
             self._known[clique] = flat.reshape(self.domain.shape(clique))
             self._known[clique].setflags(write=False)
