@@ -133,6 +133,10 @@ def ranked(table: Table) -> Records:
     return Records(Domain.from_sizes(sizes), tuple(columns[name] for name in sizes))
 
 
+_GONE = np.uint64(0x7FF8_0000_0000_0001)
+"""Stands for a missing cell: no number that is read (a whole one is far smaller, and no cell is NaN)."""
+
+
 def _marks(table: Table, name: str) -> NDArray[np.uint64]:
     """64 bits for each cell of a column: of a text from its hash, of a number its own."""
     values, gone = table.values[name], table.missing[name]
@@ -141,4 +145,4 @@ def _marks(table: Table, name: str) -> NDArray[np.uint64]:
         marks = np.frombuffer(b"".join(words), dtype=np.uint64)[values]
     else:
         marks = np.ascontiguousarray(values).view(np.uint64)
-    return np.where(gone, np.uint64(0), marks)
+    return np.where(gone, _GONE, marks)

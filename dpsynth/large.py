@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dpsynth import discovering
 from dpsynth.constraining import BrokenBySource, refusal
@@ -14,6 +14,7 @@ from dpsynth.errors import UsageError
 from dpsynth.model import FittedModel
 from dpsynth.prior import Prior
 from dpsynth.privacy.ledger import Run
+from dpsynth.privacy.sampled_intake import SampledIntake
 from dpsynth.privacy.stream_intake import Rules as Split
 from dpsynth.privacy.stream_intake import StreamIntake, sampled_again, take_in_stream
 from dpsynth.progress import Progress, silent
@@ -24,6 +25,8 @@ from dpsynth.table.scanning import BATCH, scan
 
 SAMPLE = 30_000
 """About how many units of the training part, and of the held-out part, attacks and evaluation look at."""
+
+Sampled = TypeVar("Sampled", bound=SampledIntake[Any])
 
 
 def take_in_large(
@@ -61,15 +64,16 @@ def _rules(schema: Schema, holdout: float, keep: int) -> Split:
 
 
 def fit_large_reserved(
-    intake: StreamIntake,
+    intake: Sampled,
     schema: Schema,
     preview: Plan,
     run: Run,
     *,
     prior: Prior | None = None,
     progress: Progress = silent,
-) -> tuple[FittedModel, StreamIntake]:
-    """As `fit_reserved`, for rows that were taken in before. ValueError when the plan is for another unit."""
+) -> tuple[FittedModel, Sampled]:
+    """As `fit_reserved`, for rows that were taken in before, here or on a cluster. ValueError when the plan is for another
+    unit."""
     if unit_of(schema) != preview.unit:
         raise ValueError("the table's unit is not the plan's")
     if preview.searches:
@@ -79,24 +83,10 @@ def fit_large_reserved(
     return model, intake
 
 
-def noted(intake: StreamIntake, holdout: float) -> dict[str, Any]:
-    """What finds the same sample in the same table again, for an audit later. Private: it says who was held out.
-
-    `probability`: of each unit's coin; `run_key`: by which coins fell; `keep`: how many units were asked for.
-    """
-    return {
-        "probability": holdout,
-        "table_sha256": intake.fingerprint.hex(),
-        "run_key": intake.run_key.hex(),
-        "keep": intake.keep,
-        "sample_of_units": {"training": units_in(intake.training), "holdout": units_in(intake.holdout)},
-    }
-
-
 def sample_again(
     source: Any, schema: Schema, note: Mapping[str, Any], *, progress: Progress = silent
 ) -> tuple[Table, Table]:
-    """Training and held-out rows of the sample that a `noted` run has looked at, in one pass over its table.
+    """Training and held-out rows of the sample that an intake's `note` tells of, in one pass over its table.
 
     Raises UsageError U294 for another table, U213 for a note that does not say how rows were chosen.
     """
@@ -115,10 +105,6 @@ def sample_again(
             "U294", "the hold-out file belongs to another table", "give the table that was fitted, unchanged"
         )
     return training, holdout
-
-
-def units_in(rows: Table) -> int:
-    return len(rows) if rows.units is None or rows.unit_labels is None else len(rows.unit_labels)
 
 
 def _kept_rules(tables: Iterator[Table], schema: Schema, despite: bool) -> Iterator[Table]:

@@ -95,16 +95,19 @@ class Prior:
         name = "a table in memory" if path is None else path.name
         return cls(table, PriorNote(name, len(table), _hash(table, path), reason.strip()), path)
 
-    def require_other(self, private: Table, source: Source) -> None:
+    def require_other(
+        self, private: Table, source: Source, thinned: Callable[[Table], Table] | None = None
+    ) -> None:
         """Raises DataError (D161) when the public table is the private one, or holds its rows. Only the operator sees it.
 
         Compared are the files, all rows in any order, and rows that occur once in the private table: half of them must not
-        be in the public one (unless the table's own halves are as much alike).
+        be in the public one (unless the table's own halves are as much alike). `thinned`: how `private` was chosen from all
+        private rows by what is in them, so that the public ones are too.
         """
-        same = False
+        same, public = False, self.table if thinned is None else thinned(self.table)
         if self.path is not None and isinstance(source, str | os.PathLike) and Path(source).is_file():
             same = self.path.is_file() and os.path.samefile(self.path, source)
-        if same or _shared(private, self.table) > SAME:
+        if same or _shared(private, public) > SAME:
             raise DataError(
                 "D161",
                 "the prior's table holds rows of the private table: it is no public table beside it",
@@ -122,11 +125,10 @@ class PriorFile:
     def beside(
         self, private: Table, source: Source, thinned: Callable[[Table], Table] | None = None
     ) -> Prior:
-        """The table, read and compared with the private one; errors as `Prior.read` and `Prior.require_other`. `thinned`:
-        how `private` was chosen from all private rows by what is in them, so that the public ones are too."""
+        """The table, read and compared with the private one; errors and `thinned` as `Prior.read` and
+        `Prior.require_other`."""
         prior = Prior.read(self.path, private.schema, self.reason)
-        shown = prior if thinned is None else replace(prior, table=thinned(prior.table))
-        shown.require_other(private, source)
+        prior.require_other(private, source, thinned)
         return prior
 
 

@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,10 @@ import pyarrow.parquet as pq
 
 from dpsynth.constraining import BrokenBySource, refusal
 from dpsynth.constraints import Rules
-from dpsynth.domain import Domain
-from dpsynth.encoding import Encoding
+from dpsynth.discovering import ranked
 from dpsynth.errors import DataError, UsageError
 from dpsynth.project import TABLE, is_elsewhere
+from dpsynth.records import Records
 from dpsynth.schema import CsvFormat, Schema
 from dpsynth.spark_jobs import translated
 from dpsynth.synthesis import unit_keys
@@ -46,10 +45,6 @@ class Rows:
     despite: bool
     version: str = VERSION
 
-    @cached_property
-    def domain(self) -> Domain:
-        return Encoding(self.schema).domain
-
     def table(self, rows: Any, place: Callable[[int], str]) -> Table:
         """A checked table. DataError as `read_table` has it (D212 for a broken constraint, D186 for damaged text), with the
         row's place in its partition; UsageError U287 on a worker with another version."""
@@ -74,6 +69,9 @@ class Rows:
 
     def units(self, table: Table, nameless: Iterator[int]) -> UnitNames | None:
         return unit_keys(table, nameless)
+
+    def ranked(self, table: Table) -> Records | None:
+        return ranked(table) if self.schema.unknown else None
 
 
 def _as_text(name: str, column: Any, place: Callable[[int], str]) -> Any:

@@ -9,16 +9,15 @@ from typing import Any, Protocol
 from dpsynth.auditing import Private, held_out, require_enough
 from dpsynth.constraining import require_source
 from dpsynth.errors import UsageError
-from dpsynth.large import fit_large_reserved, noted, sample_again, take_in_large
+from dpsynth.large import fit_large_reserved, sample_again, take_in_large
 from dpsynth.model import FittedModel
 from dpsynth.prior import Prior, PriorFile
 from dpsynth.privacy.curator import Curator
 from dpsynth.privacy.ledger import Run
-from dpsynth.privacy.spark_intake import SparkIntake
-from dpsynth.privacy.stream_intake import StreamIntake
+from dpsynth.privacy.sampled_intake import SampledIntake
 from dpsynth.progress import Progress
 from dpsynth.schema import Schema
-from dpsynth.spark import fit_spark_reserved, noted_there, sample_there_again, take_in_cluster
+from dpsynth.spark import sample_there_again, take_in_cluster
 from dpsynth.synthesis import Plan, fit_reserved
 from dpsynth.table import Source, Table, read_table
 from dpsynth.table.fingerprint import digest
@@ -84,7 +83,9 @@ def take(
         )
         return Streamed(schema, intake, holdout, source)
     if engine == SPARK:
-        taken = take_in_cluster(source, schema, holdout=holdout, despite=despite, progress=progress)
+        taken = take_in_cluster(
+            source, schema, holdout=holdout, despite=despite, compared=compared, progress=progress
+        )
         return Streamed(schema, taken, holdout, source)
     raise UsageError("U214", f"there is no engine {engine!r}", f"choose one of {', '.join(ENGINES)}")
 
@@ -119,7 +120,7 @@ class Streamed:
     """Encoded rows on disk or on a cluster, bounded and split as they came by; of the rows themselves a sample."""
 
     schema: Schema
-    intake: StreamIntake | SparkIntake
+    intake: SampledIntake[Any]
     holdout: float
     source: Source
 
@@ -133,20 +134,14 @@ class Streamed:
     def prior(self, wanted: PriorFile | None) -> Prior | None:
         if wanted is None:
             return None
-        sketch = None if isinstance(self.intake, SparkIntake) else self.intake.sketch
+        sketch = self.intake.sketch
         if sketch is None:
-            raise UsageError(
-                "U215",
-                "a table on a cluster has no prior yet",
-                "drop generator: {prior: ...}, or use --engine duckdb or memory",
-            )
+            raise ValueError("the rows were taken in without a sketch to compare a public table with")
         return wanted.beside(sketch.rows, self.source, sketch.thinned)
 
     def fit(self, preview: Plan, run: Run, holdout: float, prior: Prior | None, progress: Progress) -> Behind:
         if holdout != self.holdout:
             raise ValueError("the rows were split with another probability")
-        if isinstance(self.intake, SparkIntake):
-            return self._fit_on_cluster(self.intake, preview, run, progress)
         model, intake = fit_large_reserved(
             self.intake, self.schema, preview, run, prior=prior, progress=progress
         )
@@ -154,13 +149,8 @@ class Streamed:
             model,
             intake.curator,
             Private(intake.training, intake.holdout, sampled=True),
-            noted(intake, holdout),
+            intake.note(holdout),
         )
-
-    def _fit_on_cluster(self, intake: SparkIntake, preview: Plan, run: Run, progress: Progress) -> Behind:
-        model = fit_spark_reserved(intake, self.schema, preview, run, progress=progress)
-        private = Private(intake.training, intake.holdout, sampled=True)
-        return Behind(model, intake.curator, private, noted_there(intake, self.holdout))
 
 
 def split_again(source: Source, schema: Schema, held_out: Mapping[str, Any]) -> Private:

@@ -17,12 +17,12 @@ from example import SECRET, small_table
 
 from dpsynth.domain import Domain
 from dpsynth.errors import CapacityError, UsageError, VerifyError
+from dpsynth.fitting import fit
 from dpsynth.measurement import Measurement
 from dpsynth.model import FittedModel, fitted
 from dpsynth.model.files import ARRAYS, FACTS, INDEX, SCHEMA
 from dpsynth.pgm import fit as estimate
 from dpsynth.schema import Schema
-from dpsynth.synthesis import fit
 
 
 @pytest.fixture(scope="module")

@@ -94,7 +94,7 @@ class Sketch:
         self._side = _Side(most)
 
     def take(self, rows: Table) -> None:
-        self._side.take(_Some(rows, self._hashes(rows), None))
+        self._side.take(_Some(rows, self.hashes(rows), None))
 
     @property
     def rows(self) -> Table:
@@ -102,9 +102,9 @@ class Sketch:
 
     def thinned(self, rows: Table) -> Table:
         """Of another table the rows that this sketch would have kept."""
-        return rows.take(self._hashes(rows) < self._side.ceiling)
+        return rows.take(self.hashes(rows) < self._side.ceiling)
 
-    def _hashes(self, rows: Table) -> Coins:
+    def hashes(self, rows: Table) -> Coins:
         """A uniform in [0, 1) for each row, shape (rows,), equal for equal rows."""
         found = np.broadcast_to(self._first, len(rows)).copy()
         for name in rows.schema.modelled:

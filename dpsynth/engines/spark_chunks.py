@@ -5,6 +5,9 @@ binary column for each attribute. Everything in it is a function of the source's
 is a unit, its coin is that of its place in its partition; where units have rows all over the source, their rows meet by a
 keyed hash of the unit's name and the choice is by content. A lost partition that is computed again gives the same chunk, or
 another digest, which the driver refuses.
+
+Columns whose values are still to be discovered are kept as they were read, in the chunk of their unit, until the answer is
+released; then the chunks are encoded again where they lie.
 """
 
 from __future__ import annotations
@@ -20,11 +23,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from dpsynth.domain import Domain
-from dpsynth.encoding import Encoding
 from dpsynth.engines.bounding import first_of_each
 from dpsynth.engines.coins import coins_of, ranks, row_coins, unit_words
+from dpsynth.engines.keeping import Sketch
 from dpsynth.engines.spark_notes import Offer, Seen, Some, wrong
-from dpsynth.records import Records, code_dtype
+from dpsynth.engines.spark_words import Layout, Stored, packed, together, unpacked, words_of
+from dpsynth.records import Records
+from dpsynth.schema import Schema
 from dpsynth.table import Table
 from dpsynth.unit_names import UnitNames
 
@@ -34,9 +39,8 @@ FLUSH = 1 << 19
 """Records that a partition holds before it sends them to where those of their unit meet."""
 PART_BITS = 40
 """A partition has fewer than ``2**PART_BITS`` rows: row i of partition p has the number ``p << PART_BITS | i``."""
-CHUNK, SAMPLE, SEEN, WRONG = "chunk", "sample", "seen", "wrong"
-NOTED = (SAMPLE, SEEN, WRONG)
-_UNIT, _RANK = ("unit 0", "unit 1"), ("rank 0", "rank 1")
+CHUNK, SAMPLE, SKETCH, SEEN, WRONG = "chunk", "sample", "sketch", "seen", "wrong"
+NOTED = (SAMPLE, SKETCH, SEEN, WRONG)
 _FACTS = [
     ("kind", pa.string()),
     ("part", pa.int32()),
@@ -46,15 +50,22 @@ _FACTS = [
     ("digest", pa.binary()),
     ("note", pa.binary()),
     ("sizes", pa.binary()),
+    ("words", pa.binary()),
 ]
-_MEETING = [("kind", pa.string()), ("part", pa.int32()), ("bucket", pa.int32()), ("note", pa.binary())]
+_MEETING = [
+    ("kind", pa.string()),
+    ("part", pa.int32()),
+    ("bucket", pa.int32()),
+    ("note", pa.binary()),
+    ("words", pa.binary()),
+]
 
 
 class Reader(Protocol):
     """How raw rows become a checked table and the names of its units; the same code as everywhere."""
 
     @property
-    def domain(self) -> Domain: ...
+    def schema(self) -> Schema: ...
 
     def table(self, rows: Any, place: Callable[[int], str]) -> Table:
         """Of an Arrow table with the source's columns by place. DataError for rows that do not fit."""
@@ -62,17 +73,22 @@ class Reader(Protocol):
 
     def units(self, table: Table, nameless: Iterator[int]) -> UnitNames | None: ...
 
+    def ranked(self, table: Table) -> Records | None:
+        """By which the rows of a unit are ranked, where it is not by their encoded records."""
+        ...
+
 
 @dataclass(frozen=True)
 class Split:
     """How rows are bounded and held out. `offer`: how many units of each part a partition offers as a sample; `buckets`:
-    where the rows of units meet."""
+    where the rows of units meet; `sketch`: how many different rows a partition offers to compare another table with."""
 
     rows_per_unit: int
     holdout: float
     run_key: bytes = field(repr=False)
     offer: int = 1
     buckets: int = 1
+    sketch: int = 0
 
 
 def chunk_columns(domain: Domain) -> str:
@@ -97,11 +113,10 @@ class EncodeRows:
     split: Split
 
     def __call__(self, batches: Iterator[Any]) -> Iterator[Any]:
-        domain, part, seq = self.reader.domain, partition(), itertools.count()
+        domain, part, seq = Layout.of(self.reader.schema).domain, partition(), itertools.count()
         for note in _reading(self.reader, self.split, batches, part):
             if isinstance(note, _Read):
-                training = note.records.take(~note.held)
-                yield _chunk(domain, part, next(seq), training, None)
+                yield chunk(part, next(seq), note.stored.take(~note.held), None)
             else:
                 kind, content = note
                 yield _row(domain, kind, part, next(seq), note=content)
@@ -115,12 +130,12 @@ class SendUnits:
     split: Split
 
     def __call__(self, batches: Iterator[Any]) -> Iterator[Any]:
-        part, kind = partition(), _kept_kind(self.reader.domain)
-        waiting: list[NDArray[Any]] = []
+        part = partition()
+        waiting: list[tuple[NDArray[np.uint64], Stored]] = []
         for note in _reading(self.reader, self.split, batches, part):
             if isinstance(note, _Read):
-                waiting.append(_keyed(note, kind, self.split.run_key))
-                if sum(map(len, waiting)) >= FLUSH:
+                waiting.append(_keyed(note, self.split.run_key))
+                if sum(len(keys) for keys, _ in waiting) >= FLUSH:
                     yield from self._sent(waiting, part)
                     waiting = []
             else:
@@ -128,36 +143,43 @@ class SendUnits:
         if waiting:
             yield from self._sent(waiting, part)
 
-    def _sent(self, waiting: list[NDArray[Any]], part: int) -> Iterator[Any]:
-        rows = np.concatenate(waiting)
-        bucket = (rows["unit 0"] % np.uint64(self.split.buckets)).astype(np.int64)
+    def _sent(self, waiting: list[tuple[NDArray[np.uint64], Stored]], part: int) -> Iterator[Any]:
+        keys, rows = np.concatenate([k for k, _ in waiting]), together([stored for _, stored in waiting])
+        bucket = (keys[:, 0] % np.uint64(self.split.buckets)).astype(np.int64)
         order = np.argsort(bucket, kind="stable")
         ends = np.cumsum(np.bincount(bucket, minlength=self.split.buckets))
-        for number, some in enumerate(np.split(rows[order], ends[:-1])):
+        for number, some in enumerate(np.split(order, ends[:-1])):
             if len(some):
-                yield _meeting(CHUNK, part, number, some.tobytes())
+                sent = rows.take(some)
+                yield _meeting(CHUNK, part, number, packed(keys[some], sent.records), sent.packed_words())
 
 
 @dataclass(frozen=True)
 class CutUnits:
     """Records that have met, sorted by bucket -> chunks: a bucket each, at most `rows_per_unit` records of a unit."""
 
-    domain: Domain
+    layout: Layout
     rows_per_unit: int
 
     def __call__(self, batches: Iterator[Any]) -> Iterator[Any]:
+        domain = self.layout.domain
         rows = (row for batch in batches for row in batch.to_pylist())
         for bucket, met in itertools.groupby(rows, key=lambda row: int(row["bucket"])):
             if bucket < 0:
                 for seq, row in enumerate(sorted(met, key=lambda row: str(row["kind"]))):
-                    yield _row(self.domain, row["kind"], row["part"], seq, note=row["note"])
+                    yield _row(domain, row["kind"], row["part"], seq, note=row["note"])
                 continue
-            kind = _kept_kind(self.domain)
-            together = np.frombuffer(b"".join(row["note"] for row in met), kind)
-            kept, sizes = _bounded(together, self.rows_per_unit)
-            names = b"".join(kept[key].tobytes() for key in _UNIT)
-            columns = tuple(np.ascontiguousarray(kept[str(i)]) for i in range(len(self.domain)))
-            yield _chunk(self.domain, bucket, 0, Records(self.domain, columns), sizes, names)
+            keys, rows_of_units = self._together([(row["note"], row["words"]) for row in met])
+            kept, sizes = _bounded(keys, self.rows_per_unit)
+            names = np.ascontiguousarray(keys[kept, :2]).tobytes()
+            yield chunk(bucket, 0, rows_of_units.take(kept), sizes, names)
+
+    def _together(self, sent: Sequence[tuple[bytes, bytes]]) -> tuple[NDArray[np.uint64], Stored]:
+        parts = []
+        for content, words in sent:
+            keys, records = unpacked(content, self.layout.domain)
+            parts.append((keys, Stored(records, words_of(words))))
+        return np.concatenate([keys for keys, _ in parts]), together([stored for _, stored in parts])
 
 
 def partition() -> int:
@@ -172,9 +194,10 @@ def partition() -> int:
 
 @dataclass(frozen=True, eq=False)
 class _Read:
-    """Some rows of a partition, checked and encoded."""
+    """Some rows of a partition, checked and encoded. `ranked`: by which those of a unit are ranked."""
 
-    records: Records
+    stored: Stored
+    ranked: Records
     held: NDArray[np.bool_]
     units: UnitNames | None
 
@@ -184,6 +207,7 @@ def _reading(
 ) -> Iterator[_Read | tuple[str, bytes]]:
     """The rows of a partition, `ROWS` at a time; then what there is to tell, or what is wrong instead."""
     offer, seen, nameless = Offer(split.offer), Seen(), itertools.count(part << PART_BITS)
+    compared = Compared(split) if split.sketch else None
     try:
         for rows in _even(batches):
             first = seen.rows
@@ -192,8 +216,13 @@ def _reading(
             held, coins = _coins(part << PART_BITS | first, len(table), units, split)
             offer.take(Some(rows, coins, held, units))
             seen.take(table)
-            yield _Read(Encoding(table.schema).encode(table), held, units)
+            if compared is not None:
+                compared.take(rows, table)
+            stored, ranked = Stored.of(table), reader.ranked(table)
+            yield _Read(stored, stored.records if ranked is None else ranked, held, units)
         yield SAMPLE, offer.note()
+        if compared is not None:
+            yield SKETCH, compared.offer.note()
         yield SEEN, seen.note()
     except Exception as error:
         yield WRONG, wrong(error)
@@ -230,52 +259,52 @@ def _coins(
     return held[units.codes], sampled[units.codes]
 
 
-def _kept_kind(domain: Domain) -> np.dtype[Any]:
-    cells = [(str(i), code_dtype(size)) for i, size in enumerate(domain.sizes)]
-    return np.dtype([(key, "<u8") for key in (*_UNIT, *_RANK)] + cells)
+class Compared:
+    """The rows of a partition that a comparison with another table sees: chosen by a keyed hash of what is in them."""
+
+    def __init__(self, split: Split) -> None:
+        self._by, self.offer = Sketch(split.sketch, split.run_key), Offer(split.sketch)
+
+    def take(self, rows: Any, table: Table) -> None:
+        self.offer.take(Some(rows, self._by.hashes(table), np.zeros(len(table), dtype=bool), None))
 
 
-def _keyed(read: _Read, kind: np.dtype[Any], run_key: bytes) -> NDArray[Any]:
-    """The training records with 128 bits of their unit and of their rank."""
+def _keyed(read: _Read, run_key: bytes) -> tuple[NDArray[np.uint64], Stored]:
+    """128 bits of the unit and of the rank of each training record, and the records."""
     if read.units is None:
         raise ValueError("rows without the names of their units")
     training = np.flatnonzero(~read.held)
     words = read.units.once(run_key, unit_words)[read.units.codes[training]]
-    ranked = ranks(read.units, read.records, training, run_key)
-    found = np.empty(len(training), kind)
-    for i in range(2):
-        found[_UNIT[i]], found[_RANK[i]] = words[:, 1 + i], ranked[:, i]
-    for i, codes in enumerate(read.records.columns):
-        found[str(i)] = codes[training]
-    return found
+    ranked = ranks(read.units, read.ranked, training, run_key)
+    return np.concatenate([words[:, 1:3], ranked[:, :2]], axis=1), read.stored.take(training)
 
 
-def _bounded(rows: NDArray[Any], bound: int) -> tuple[NDArray[Any], NDArray[np.uint16]]:
+def _bounded(keys: NDArray[np.uint64], bound: int) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
     """The first `bound` rows of each unit by rank, a unit's rows together, and how many each unit has."""
-    units, found = (
-        (np.ascontiguousarray(rows[one]), np.ascontiguousarray(rows[two])) for one, two in (_UNIT, _RANK)
-    )
-    kept, sizes = first_of_each(units, found, bound)
-    return rows[kept], sizes.astype(np.uint16)
+    words = [np.ascontiguousarray(word) for word in keys.T]
+    kept, sizes = first_of_each((words[0], words[1]), (words[2], words[3]), bound)
+    return kept, sizes.astype(np.uint16)
 
 
-def _chunk(
-    domain: Domain,
+def chunk(
     part: int,
     seq: int,
-    records: Records,
+    stored: Stored,
     sizes: NDArray[np.uint16] | None,
     names: bytes = b"",
+    note: bytes | None = None,
 ) -> Any:
-    """`sizes`: how many records each unit has; None: one. `names`: keys of the units, which the digest covers as well."""
+    """`sizes`: how many records each unit has; None: one. `names`: keys of the units, which the digest covers as well;
+    `note` goes with the chunk."""
+    records, words = stored.records, stored.packed_words()
     columns = [np.ascontiguousarray(codes).tobytes() for codes in records.columns]
     held = b"" if sizes is None else sizes.tobytes()
     digest = hashlib.blake2b(digest_size=16)
-    for content in (held, names, *columns):
+    for content in (held, names, words, *columns):
         digest.update(len(content).to_bytes(8, "big") + content)
     units = len(records) if sizes is None else len(sizes)
     facts = {"rows": len(records), "units": units, "digest": digest.digest(), "sizes": held}
-    return _row(domain, CHUNK, part, seq, columns=columns, **facts)
+    return _row(records.domain, CHUNK, part, seq, columns=columns, words=words, note=note, **facts)
 
 
 def _row(domain: Domain, kind: str, part: int, seq: int, columns: Sequence[bytes] = (), **facts: Any) -> Any:
@@ -286,7 +315,7 @@ def _row(domain: Domain, kind: str, part: int, seq: int, columns: Sequence[bytes
     return pa.RecordBatch.from_arrays(arrays, schema=pa.schema([*_FACTS, *cells]))
 
 
-def _meeting(kind: str, part: int, bucket: int, note: bytes) -> Any:
-    content = (kind, part, bucket, note)
+def _meeting(kind: str, part: int, bucket: int, note: bytes, words: bytes = b"") -> Any:
+    content = (kind, part, bucket, note, words)
     arrays = [pa.array([value], of) for value, (_, of) in zip(content, _MEETING, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(_MEETING))

@@ -5,9 +5,10 @@ Runs on Spark's executors. Errors travel as data: Spark would try a failed task 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,31 +23,48 @@ from dpsynth.unit_names import UnitNames, joined
 
 _WORD = np.uint64(0x9E3779B97F4A7C15)
 _OTHER = np.uint64(0xBF58476D1CE4E5B9)
+SMALLEST = 1024
+"""Hashes of texts by which their number is estimated: within about 3 %, one standard deviation; up to so many exactly."""
 
 
 @dataclass
 class Seen:
-    """How many rows a partition has, and two sums over them, in which neither order nor partitions matter."""
+    """How many rows a partition has, and two sums over them, in which neither order nor partitions matter. `texts`: of each
+    column of texts that are to be discovered the smallest hashes of those that occur, as fractions of 2**64."""
 
     rows: int = 0
     sums: tuple[int, int] = (0, 0)
+    texts: dict[str, list[int]] = field(default_factory=dict)
 
     def take(self, table: Table) -> None:
         marks = _marks(table)
         mixed = (marks ^ (marks >> np.uint64(31))) * _OTHER
-        self.add(Seen(len(table), (int(marks.sum()), int(mixed.sum()))))
+        texts = {name: pd.util.hash_array(words).tolist() for name, words in table.words.items()}
+        self.add(Seen(len(table), (int(marks.sum()), int(mixed.sum())), texts))
 
     def add(self, other: Seen) -> None:
         self.rows += other.rows
         self.sums = ((self.sums[0] + other.sums[0]) % 2**64, (self.sums[1] + other.sums[1]) % 2**64)
+        for name, hashes in other.texts.items():
+            self.texts[name] = sorted({*self.texts.get(name, ()), *hashes})[:SMALLEST]
+
+    def different_texts(self, name: str) -> int:
+        """About how many different texts the column has (k smallest values: Bar-Yossef et al. 2002)."""
+        hashes = self.texts[name]
+        return len(hashes) if len(hashes) < SMALLEST else int((SMALLEST - 1) * 2**64 / hashes[-1])
+
+    @property
+    def fingerprint(self) -> bytes:
+        """SHA-256 of what all rows are known by."""
+        return hashlib.sha256(json.dumps([self.rows, *self.sums]).encode()).digest()
 
     def note(self) -> bytes:
-        return json.dumps([self.rows, *self.sums]).encode()
+        return json.dumps([self.rows, self.sums, self.texts], sort_keys=True).encode()
 
     @classmethod
     def of(cls, note: bytes) -> Seen:
-        rows, first, second = json.loads(note)
-        return cls(rows, (first, second))
+        rows, (first, second), texts = json.loads(note)
+        return cls(rows, (first, second), texts)
 
 
 def _marks(table: Table) -> NDArray[np.uint64]:
@@ -57,6 +75,8 @@ def _marks(table: Table) -> NDArray[np.uint64]:
         columns["\0unit"] = table.unit_labels[table.units]
     for name in sorted(columns):
         values, gone = columns[name], table.missing.get(name)
+        if name in table.words:
+            values = table.words[name][values]
         if gone is not None:
             values = np.where(gone, np.zeros(1, values.dtype), values)
         if values.dtype == object:

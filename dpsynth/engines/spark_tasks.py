@@ -88,7 +88,7 @@ class Count:
                 tally.add(self.cells.records(batch, row))
         if names:
             tally.close()
-            yield from _answered(whole, b"".join(names))
+            yield from answered(whole, b"".join(names))
 
 
 @dataclass(frozen=True)
@@ -107,14 +107,14 @@ class CountUnits:
                 held = np.minimum(sizes, self.rows_per_unit + 1)
                 whole += np.bincount(held, minlength=len(whole))
         if names:
-            yield from _answered(whole, b"".join(names))
+            yield from answered(whole, b"".join(names))
 
 
 class Add:
     """Pieces of several answers -> each piece once, added up. Sorted by piece."""
 
     def __call__(self, batches: Iterator[Any]) -> Iterator[Any]:
-        yield from (_piece(piece, content) for piece, content in sorted(added(batches).items()))
+        yield from (piece(number, content) for number, content in sorted(added(batches).items()))
 
 
 @dataclass(frozen=True)
@@ -200,10 +200,11 @@ def added(batches: Iterator[Any]) -> dict[int, bytes]:
     return {**found, NAMES: b"".join(names)} if names else found
 
 
-def _answered(whole: NDArray[np.int64], names: bytes) -> Iterator[Any]:
-    yield _piece(NAMES, names)
-    for piece, first in enumerate(range(0, len(whole), PIECE)):
-        yield _piece(piece, whole[first : first + PIECE].tobytes())
+def answered(whole: NDArray[np.int64], names: bytes) -> Iterator[Any]:
+    """A vector of counts of the chunks with these names, in pieces."""
+    yield piece(NAMES, names)
+    for number, first in enumerate(range(0, len(whole), PIECE)):
+        yield piece(number, whole[first : first + PIECE].tobytes())
 
 
 def pieces(cells: int) -> int:
@@ -211,9 +212,10 @@ def pieces(cells: int) -> int:
     return -(-cells // PIECE)
 
 
-def _piece(piece: int, content: bytes) -> Any:
+def piece(number: int, content: bytes) -> Any:
+    """A part of an answer."""
     return pa.RecordBatch.from_arrays(
-        [pa.array([piece], pa.int32()), pa.array([content], pa.binary())], schema=_ANSWER
+        [pa.array([number], pa.int32()), pa.array([content], pa.binary())], schema=_ANSWER
     )
 
 

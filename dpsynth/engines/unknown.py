@@ -72,11 +72,7 @@ class Unknown:
         numbers = self.words.setdefault(name, {})
         found = np.array([numbers.setdefault(word, len(numbers)) for word in words.tolist()], dtype=np.uint32)
         if len(numbers) > MOST_TEXTS:
-            raise CapacityError(
-                "C172",
-                f"column '{name}' has more than {MOST_TEXTS:,} different texts: too many for values to be discovered",
-                "is it an id or a remark? type: id or type: drop; nothing was spent",
-            )
+            raise too_many_texts(name)
         return found if len(found) else np.zeros(1, np.uint32)
 
     def raw(self, name: str, records: Records) -> RawColumn:
@@ -123,6 +119,14 @@ class Unknown:
 
     def __reduce__(self) -> str:
         raise TypeError("raw values are private: they cannot be pickled or copied")
+
+
+def too_many_texts(name: str) -> CapacityError:
+    return CapacityError(
+        "C172",
+        f"column '{name}' has more than {MOST_TEXTS:,} different texts: too many for values to be discovered",
+        "is it an id or a remark? type: id or type: drop; nothing was spent",
+    )
 
 
 def places(unknown: Unknown, name: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,13 +10,15 @@ from numpy.typing import NDArray
 
 from dpsynth.encoding import Encoding
 from dpsynth.engines.coins import RUN_KEY_BYTES, check_split
+from dpsynth.engines.keeping import Sketch
 from dpsynth.engines.memory import bound_and_split
-from dpsynth.engines.spark import Chunks, SparkEngine
+from dpsynth.engines.spark import Chunks, SparkEngine, sorted_names
 from dpsynth.engines.spark_chunks import (
     CHUNK,
     NOTED,
     SAMPLE,
     SEEN,
+    SKETCH,
     WRONG,
     CutUnits,
     EncodeRows,
@@ -28,13 +29,15 @@ from dpsynth.engines.spark_chunks import (
     meeting_columns,
 )
 from dpsynth.engines.spark_notes import Seen, Some, as_error, offered, together
-from dpsynth.engines.spark_tasks import ABOUT, FACTS, named
+from dpsynth.engines.spark_tasks import FACTS, named
+from dpsynth.engines.spark_words import Layout
+from dpsynth.engines.unknown import MOST_TEXTS, too_many_texts
 from dpsynth.entropy import Stream, system
 from dpsynth.errors import DataError
-from dpsynth.privacy.curator import Curator
-from dpsynth.privacy.ledger import Run
+from dpsynth.privacy.sampled_intake import SampledIntake
+from dpsynth.privacy.stream_intake import SKETCH as DIFFERENT
 from dpsynth.spark_jobs import Jobs
-from dpsynth.table import Table, joined
+from dpsynth.table import Table
 from dpsynth.unit_names import UnitNames
 
 BUCKETS = 16
@@ -43,93 +46,111 @@ FEW = 16
 """Up to so many partitions each offers as many units as the whole sample has."""
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SparkIntake(SampledIntake[SparkEngine]):
+    """Private: the engine over bounded training records that executors keep. `chunks`: SHA-256 of what lay where, if every
+    row is a unit, whose coin is thrown by its place."""
+
+    chunks: bytes | None
+
+    def note(self, holdout: float) -> dict[str, Any]:
+        chunks = None if self.chunks is None else self.chunks.hex()
+        return {**super().note(holdout), "engine": "spark", "chunks_sha256": chunks}
+
+
 @dataclass(frozen=True, eq=False)
-class SparkIntake:
-    """Private: the engine over the bounded training records, and a sample of the rows of both parts.
+class _Sketch:
+    """All rows of a table whose keyed hash is below a ceiling."""
 
-    `training`, `holdout`: rows of some units, drawn by secret coins, for internal comparisons. `fingerprint`: SHA-256 of
-    sums over all rows, whatever their order and partitions. `run_key`: by which all of it was chosen. `keep`: how many units
-    of each part the sample was to have.
-    """
+    rows: Table
+    ceiling: float
+    by: Sketch
 
-    engine: SparkEngine
-    training: Table
-    holdout: Table
-    fingerprint: bytes
-    rows: int
-    stream: Stream
-    run_key: bytes = field(repr=False)
+    def thinned(self, rows: Table) -> Table:
+        return rows.take(self.by.hashes(rows) < self.ceiling)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How rows on a cluster are bounded and split. `by_unit`: rows of a unit may stand anywhere; else each row is a unit.
+    `keep`: about how many units of each part come to the driver as a sample; `compared`: also rows to compare another table
+    with. `again`: the run key of an earlier intake, to see what it has seen."""
+
+    rows_per_unit: int
+    by_unit: bool
+    holdout: float
     keep: int
-
-    @property
-    def both(self) -> Table:
-        """The sample of both parts."""
-        return joined([self.training, self.holdout])
-
-    def curator(self, run: Run) -> Curator:
-        """The door to the training records; a seeded stream taints the run for ever."""
-        if self.stream.seeded:
-            run.taint()
-        return Curator(self.engine, run, self.stream)
-
-    def __reduce__(self) -> str:
-        raise TypeError("an intake holds private rows: it cannot be pickled or copied")
+    compared: bool = False
+    again: bytes | None = field(default=None, repr=False)
 
 
 def take_in_spark(
-    frame: Any,
-    reader: Reader,
-    jobs: Jobs,
-    *,
-    rows_per_unit: int,
-    by_unit: bool,
-    holdout: float,
-    keep: int,
-    stream: Stream | None = None,
-    again: bytes | None = None,
+    frame: Any, reader: Reader, jobs: Jobs, asked: Asked, *, stream: Stream | None = None
 ) -> SparkIntake:
-    """As `take_in`, for a DataFrame: `reader` turns its rows into checked tables and names their units, on the executors.
+    """As `take_in_stream`, for a DataFrame: `reader` turns its rows into checked tables and names their units, on the
+    executors.
 
-    `by_unit`: rows of a unit may stand anywhere; else each row is a unit. `keep`: about how many units of each part come
-    to the driver as a sample. `again`: the run key of an earlier intake, to see what it has seen. Raises what `reader`
-    raises, D180 for a table without rows, and what `Jobs` raises.
+    Raises what `reader` raises, D180 for a table without rows, C172 for a column with more different texts than could be
+    discovered, and what `Jobs` raises.
     """
     source = stream if stream is not None else system()
-    run_key = source.bytes(RUN_KEY_BYTES) if again is None else again
-    check_split(run_key, holdout)
-    if rows_per_unit != 1 and not by_unit:
+    run_key = source.bytes(RUN_KEY_BYTES) if asked.again is None else asked.again
+    check_split(run_key, asked.holdout)
+    if asked.rows_per_unit != 1 and not asked.by_unit:
         raise ValueError("without a unit column every row is a unit: rows_per_unit is 1")
     partitions = jobs.run(lambda: _partitions(frame), "reading on the cluster", {})
-    if by_unit:  # rows of a unit meet: there is work for everybody, wherever they come from
+    if asked.by_unit:  # rows of a unit meet: there is work for everybody, wherever they come from
         partitions = max(partitions, int(jobs.session.sparkContext.defaultParallelism))
-    offer = _offer(keep, partitions, rows_per_unit)
-    split = Split(rows_per_unit, holdout, run_key, offer, BUCKETS * partitions)
+    split = _split(asked, run_key, partitions)
     # what a frame is made of is fixed when it is first used: the settings of the session are as they were
-    encoded = (
-        _meeting(frame, reader, split, partitions) if by_unit else _alone(frame, reader, split)
-    ).persist()
+    make = _meeting if asked.by_unit else _alone
+    encoded = make(frame, reader, split, partitions).persist()
     try:
         table = jobs.collected(encoded.select("kind", *FACTS, "note"), "reading on the cluster", {})
         names, seen = _accepted(table)
-        some = _sample(table, keep)
+        some = [side for side, _ in _smallest(table, SAMPLE, asked.keep)]
+        sketch = _sketched(table, reader, run_key) if asked.compared else None
     except BaseException:
         encoded.unpersist()
         raise
-    chunks = Chunks(encoded, reader.domain, names, partitions, jobs)
-    training, held = (_bounded(reader, part, rows_per_unit, run_key) for part in some)
-    fingerprint = hashlib.sha256(seen.note()).digest()
-    engine = SparkEngine(chunks, rows_per_unit, by_unit)
-    return SparkIntake(engine, training, held, fingerprint, seen.rows, source, run_key, keep)
+    training, held = (_bounded(reader, part, asked.rows_per_unit, run_key) for part in some)
+    chunks = Chunks(encoded, Layout.of(reader.schema).domain, names, partitions, jobs)
+    schema = reader.schema if reader.schema.unknown else None
+    return SparkIntake(
+        engine=SparkEngine(chunks, asked.rows_per_unit, asked.by_unit, unknown=schema),
+        training=training,
+        holdout=held,
+        fingerprint=seen.fingerprint,
+        rows=seen.rows,
+        stream=source,
+        run_key=run_key,
+        keep=asked.keep,
+        sketch=sketch,
+        planned=None if schema is None else schema.domain,
+        chunks=None if asked.by_unit else chunks.digest,
+    )
 
 
-def _alone(frame: Any, reader: Reader, split: Split) -> Any:
-    return frame.mapInArrow(EncodeRows(reader, split), chunk_columns(reader.domain))
+def _split(asked: Asked, run_key: bytes, partitions: int) -> Split:
+    return Split(
+        asked.rows_per_unit,
+        asked.holdout,
+        run_key,
+        offer=_offer(asked.keep, partitions, asked.rows_per_unit),
+        buckets=BUCKETS * partitions,
+        sketch=_offer(DIFFERENT, partitions, 1) if asked.compared else 0,
+    )
+
+
+def _alone(frame: Any, reader: Reader, split: Split, partitions: int) -> Any:
+    return frame.mapInArrow(EncodeRows(reader, split), chunk_columns(Layout.of(reader.schema).domain))
 
 
 def _meeting(frame: Any, reader: Reader, split: Split, partitions: int) -> Any:
     sent = frame.mapInArrow(SendUnits(reader, split), meeting_columns())
     met = sent.repartition(partitions, "bucket").sortWithinPartitions("bucket")
-    return met.mapInArrow(CutUnits(reader.domain, split.rows_per_unit), chunk_columns(reader.domain))
+    layout = Layout.of(reader.schema)
+    return met.mapInArrow(CutUnits(layout, split.rows_per_unit), chunk_columns(layout.domain))
 
 
 def _partitions(frame: Any) -> int:
@@ -158,14 +179,17 @@ def _accepted(table: Any) -> tuple[NDArray[Any], Seen]:
             seen.add(Seen.of(row["note"]))
     if not seen.rows:
         raise DataError("D180", "the table has no rows", "is it the right one?")
+    for name in seen.texts:
+        if seen.different_texts(name) > MOST_TEXTS:
+            raise too_many_texts(name)
     chunks = table.filter(np.asarray(table.column("kind").to_pylist()) == CHUNK)
-    names = np.frombuffer(b"".join(map(named, chunks.select(FACTS).to_batches())), ABOUT)
-    return np.sort(names, order=list(ABOUT.names or ())[:-1]), seen
+    return sorted_names(b"".join(map(named, chunks.select(FACTS).to_batches()))), seen
 
 
-def _sample(table: Any, keep: int) -> tuple[Some, Some]:
-    """Of training and held-out units those `keep` with the smallest coins, as far as all partitions have offered theirs."""
-    notes = [row for row in table.select(["kind", "part", "note"]).to_pylist() if row["kind"] == SAMPLE]
+def _smallest(table: Any, kind: str, keep: int) -> list[tuple[Some, float]]:
+    """Of what notes of a kind offer, those `keep` with the smallest coins, as far as all partitions have offered theirs:
+    all below a ceiling. Of training and of held-out units."""
+    notes = [row for row in table.select(["kind", "part", "note"]).to_pylist() if row["kind"] == kind]
     found = [offered(row["note"]) for row in sorted(notes, key=lambda row: int(row["part"])) if row["note"]]
     whole = together([some for some, _ in found])
     sides = []
@@ -174,8 +198,14 @@ def _sample(table: Any, keep: int) -> tuple[Some, Some]:
         coins = np.unique(whole.coins[(whole.held == side) & (whole.coins < ceiling)])
         if len(coins) > keep:
             ceiling = float(coins[keep])
-        sides.append(whole.take((whole.held == side) & (whole.coins < ceiling)))
-    return sides[0], sides[1]
+        sides.append((whole.take((whole.held == side) & (whole.coins < ceiling)), ceiling))
+    return sides
+
+
+def _sketched(table: Any, reader: Reader, run_key: bytes) -> _Sketch:
+    some, ceiling = _smallest(table, SKETCH, DIFFERENT)[0]
+    rows = reader.table(some.rows, lambda row: f"row {row + 1} of a sketch")
+    return _Sketch(rows, ceiling, Sketch(DIFFERENT, run_key))
 
 
 def _bounded(reader: Reader, some: Some, rows_per_unit: int, run_key: bytes) -> Table:
@@ -183,7 +213,8 @@ def _bounded(reader: Reader, some: Some, rows_per_unit: int, run_key: bytes) -> 
     table = reader.table(some.rows, lambda row: f"row {row + 1} of a sample")
     if some.units is None:
         return table
-    records = Encoding(table.schema).encode(table)
+    ranked = reader.ranked(table)
+    records = Encoding(table.schema).encode(table) if ranked is None else ranked
     cut = bound_and_split(records, some.units, rows_per_unit=rows_per_unit, holdout=0.0, run_key=run_key)
     return _with_units(table, some.units).take(cut.training)
 

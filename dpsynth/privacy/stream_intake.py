@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from dpsynth.domain import Domain
 from dpsynth.encoding import Encoding
 from dpsynth.engines.coins import RUN_KEY_BYTES
 from dpsynth.engines.keeping import Kept, Sketch
@@ -14,11 +13,10 @@ from dpsynth.engines.splitting import Batch, spooled
 from dpsynth.engines.spooled import SpoolEngine
 from dpsynth.engines.unknown import Unknown
 from dpsynth.entropy import Stream, system
-from dpsynth.privacy.curator import Curator
-from dpsynth.privacy.ledger import Run
+from dpsynth.privacy.sampled_intake import SampledIntake
 from dpsynth.records import Records
 from dpsynth.schema import Schema
-from dpsynth.table import Table, joined
+from dpsynth.table import Table
 from dpsynth.table.fingerprint import Fingerprint
 from dpsynth.unit_names import UnitNames
 
@@ -42,44 +40,8 @@ class Rules:
         return Kept(self.keep, holdout=self.holdout, run_key=run_key, ranked=self.ranked)
 
 
-@dataclass(frozen=True, eq=False)
-class StreamIntake:
-    """Private: the engine over the bounded training records, and a sample of the rows of both parts.
-
-    `training`, `holdout`: rows of some units, drawn by secret coins, for internal comparisons. `fingerprint`: SHA-256 of
-    the whole table. `run_key`: by which all of it was chosen. `keep`: how many
-    units of each part the sample was to have. `sketch`: rows to compare another table with, if asked for.
-    `planned`: the sizes that the plan was made with, where they were to be discovered.
-    """
-
-    engine: SpoolEngine
-    training: Table
-    holdout: Table
-    fingerprint: bytes
-    stream: Stream
-    run_key: bytes = field(repr=False)
-    keep: int
-    sketch: Sketch | None = None
-    planned: Domain | None = None
-
-    @property
-    def both(self) -> Table:
-        """The sample of both parts."""
-        return joined([self.training, self.holdout])
-
-    def curator(self, run: Run) -> Curator:
-        """The door to the training records; a seeded stream taints the run for ever."""
-        if self.stream.seeded:
-            run.taint()
-        return Curator(self.engine, run, self.stream, planned=self.planned)
-
-    def recoded(self, schema: Schema) -> StreamIntake:
-        """The same split under a schema that knows what was to be discovered."""
-        training, holdout = self.training.under(schema), self.holdout.under(schema)
-        return replace(self, engine=self.engine.recoded(schema), training=training, holdout=holdout)
-
-    def __reduce__(self) -> str:
-        raise TypeError("an intake holds private rows: it cannot be pickled or copied")
+class StreamIntake(SampledIntake[SpoolEngine]):
+    """Private: the engine over bounded training records on disk."""
 
 
 def take_in_stream(
@@ -100,17 +62,18 @@ def take_in_stream(
     sketch = Sketch(SKETCH, run_key) if compared else None
     unknown = Unknown(schema) if schema.unknown else None
     encode = Encoding(schema).encode if unknown is None else unknown.stored
+    rows = 0
 
     def batches() -> Iterator[Batch]:
-        first = 0
+        nonlocal rows
         for table in tables:
             units = rules.units_of(table)
-            kept.take(table, units, first)
+            kept.take(table, units, rows)
             whole.update(table)
             if sketch is not None:
                 sketch.take(table)
             yield Batch(encode(table), units, None if rules.ranked is None else rules.ranked(table))
-            first += len(table)
+            rows += len(table)
 
     engine = spooled(
         batches(),
@@ -122,8 +85,18 @@ def take_in_stream(
         unknown=unknown,
     )
     training, held = kept.tables()
-    planned = None if unknown is None else schema.domain
-    return StreamIntake(engine, training, held, whole.digest(), source, run_key, rules.keep, sketch, planned)
+    return StreamIntake(
+        engine=engine,
+        training=training,
+        holdout=held,
+        fingerprint=whole.digest(),
+        rows=rows,
+        stream=source,
+        run_key=run_key,
+        keep=rules.keep,
+        sketch=sketch,
+        planned=None if unknown is None else schema.domain,
+    )
 
 
 def sampled_again(tables: Iterable[Table], rules: Rules, run_key: bytes) -> tuple[Table, Table, bytes]:

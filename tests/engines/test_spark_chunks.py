@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 import random
 from collections import Counter
@@ -17,12 +18,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dpsynth.discovering import _raw, ranked
+from dpsynth.discovery import with_bounds, with_values
 from dpsynth.encoding import Encoding
 from dpsynth.engines import spark_chunks, spark_tasks
 from dpsynth.engines.coins import row_coins
+from dpsynth.engines.keeping import Sketch
 from dpsynth.engines.memory import MemoryEngine, bound_and_split
-from dpsynth.engines.spark_chunks import CHUNK, SEEN, WRONG, CutUnits, EncodeRows, SendUnits, Split
+from dpsynth.engines.spark_chunks import CHUNK, SEEN, SKETCH, WRONG, CutUnits, EncodeRows, SendUnits, Split
 from dpsynth.engines.spark_notes import Offer, Seen, Some, as_error, offered, wrong
+from dpsynth.engines.spark_open import AddTexts, CountBetween, CountTexts, EncodeAgain, Open, added_texts
 from dpsynth.engines.spark_tasks import (
     ABOUT,
     NAMES,
@@ -33,7 +38,9 @@ from dpsynth.engines.spark_tasks import (
     Draw,
     added,
     drawn_records,
+    named,
 )
+from dpsynth.engines.spark_words import Layout
 from dpsynth.errors import CapacityError, DataError
 from dpsynth.schema import Schema
 from dpsynth.spark_source import Rows
@@ -120,13 +127,15 @@ def parts_of(rows: list[dict[str, Any]], cuts: list[int]) -> list[list[Any]]:
     return [table.slice(a, b - a).to_batches(max_chunksize=3) for a, b in itertools.pairwise(ends)]
 
 
-def chunks_of(cluster: Cluster, parts: list[list[Any]], k: int | None, holdout: float) -> list[list[Any]]:
-    reader = Rows(schema_of(k), tuple(COLUMNS), None, False)
-    split = Split(k or 1, holdout, KEY, 1000, 5)
+def chunks_of(
+    cluster: Cluster, parts: list[list[Any]], k: int | None, holdout: float, schema: Schema | None = None
+) -> list[list[Any]]:
+    reader = Rows(schema or schema_of(k), tuple(COLUMNS), None, False)
+    split = Split(k or 1, holdout, KEY, 1000, 5, 1000)
     if k is None:
         return cluster.each(parts, EncodeRows(reader, split))
     sent = cluster.each(parts, SendUnits(reader, split))
-    return cluster.each(cluster.met(sent, 3), CutUnits(reader.domain, k))
+    return cluster.each(cluster.met(sent, 3), CutUnits(Layout.of(reader.schema), k))
 
 
 def kind_of(row: Any) -> str:
@@ -200,6 +209,112 @@ def test_what_a_table_is_known_by_depends_neither_on_order_nor_on_partitions(
                     seen.add(Seen.of(row.column("note")[0].as_py()))
             known.append(seen.note())
         assert known[0] == known[1] != known[2]
+
+
+@cache
+def unknown_schema(k: int | None) -> Schema:
+    """Texts and numbers are to be discovered."""
+    columns = {
+        **COLUMNS,
+        "age": {"type": "integer", "missing": True, "discover": "bounds", "cells": 10, "special": [-1]},
+        "town": {"type": "category", "discover": {"max_values": 9}, "missing": True},
+        "paid": {"type": "number", "decimals": 2, "discover": "bounds", "cells": 10},
+    }
+    return Schema(columns=columns, unit=schema_of(k).unit, missing_values=["?", "Nowhere"])
+
+
+def _discovered(schema: Schema) -> Schema:
+    age, town, paid = (schema.columns[name] for name in ("age", "town", "paid"))
+    return schema.with_columns({
+        **schema.columns,
+        "age": with_bounds(age, 0, 50, 9, "test"),  # type: ignore[arg-type]
+        "town": with_values(town, ["Zürich", "007"], "test"),  # type: ignore[arg-type]
+        "paid": with_bounds(paid, 0.0, 5.0, 10, "test"),  # type: ignore[arg-type]
+    })  # fmt: skip
+
+
+@settings(max_examples=40)
+@given(rows_of, st.lists(st.integers(0, 40), max_size=3), st.sampled_from([None, 1, 2, 4]), st.integers())
+def test_what_is_to_be_discovered_counts_as_in_memory(
+    rows: list[dict[str, Any]], cuts: list[int], k: int | None, seed: int
+) -> None:
+    """Each unit once for each of its texts, wherever its rows were; then the same records as memory encodes."""
+    rows = [{**row, "person": row["person"] or "x"} for row in rows]
+    schema = unknown_schema(k)
+    table = read_table(arrow_of(rows), schema)
+    whole = _raw_memory(table, rows, cuts, k)
+    scale = (-1e12, -1.0, 0.0, 1.0, 2.0, 50.0, 1e12)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        cluster = Cluster(monkeypatch, random.Random(seed))
+        chunks = of_kind(chunks_of(cluster, parts_of(rows, cuts), k, 0.3, schema), CHUNK)
+        answers = list(itertools.chain(*cluster.each(chunks, CountTexts(Open(schema, "town"), 3))))
+        names, found = added_texts(iter(answers))
+        assert (names, found) == added_texts(AddTexts()(iter(answers)))
+        assert sum(map(Counter, found.values()), Counter()) == whole.units_with("town")
+        assert len(names) == ABOUT.itemsize * sum(map(len, chunks))
+        for column in ("age", "paid"):
+            task = CountBetween(Open(schema, column), scale)
+            parts = added(itertools.chain(*cluster.each(chunks, task)))
+            counts = np.frombuffer(parts[0], np.int64) if parts else np.zeros(6, np.int64)
+            np.testing.assert_array_equal(counts, whole.units_between(column, scale))
+        known = _discovered(schema)
+        first, again = (cluster.each(chunks, EncodeAgain(schema, known)) for _ in range(2))
+        assert first == again
+        before = b"".join(row.column("note")[0].as_py() for part in first for row in part)
+        assert before == b"".join(named(row) for part in chunks for row in part)
+        records = Encoding(known).encode(table.under(known))
+        expected = MemoryEngine(records.take(_training(table, rows, cuts, k)), k or 1).marginals(CLIQUES)
+        task = Count(Cells(records.domain, records.domain.attributes, {}), tuple(CLIQUES))
+        parts = added(itertools.chain(*cluster.each(first, task)))
+        wanted = np.concatenate([expected[c].ravel() for c in CLIQUES])
+        counted = b"".join(parts[piece] for piece in sorted(parts) if piece != NAMES)
+        np.testing.assert_array_equal(np.frombuffer(counted, np.int64) if counted else 0 * wanted, wanted)
+
+
+def _training(table: Any, rows: list[dict[str, Any]], cuts: list[int], k: int | None) -> Any:
+    if k is not None:
+        units = unit_keys(table)
+        return bound_and_split(ranked(table), units, rows_per_unit=k, holdout=0.3, run_key=KEY).training
+    ends = [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
+    coins = [row_coins(part << 40, b - a, KEY) for part, (a, b) in enumerate(itertools.pairwise(ends))]
+    return np.flatnonzero(np.concatenate(coins) >= 0.3)
+
+
+def _raw_memory(table: Any, rows: list[dict[str, Any]], cuts: list[int], k: int | None) -> MemoryEngine:
+    training = _training(table, rows, cuts, k)
+    raw = {
+        name: _raw(table, name, table.schema.modelled[name]).take(training) for name in table.schema.unknown
+    }
+    units = None if k is None else unit_keys(table).take(training).numbers()  # type: ignore[union-attr]
+    return MemoryEngine(ranked(table).take(training), k or 1, units, raw)
+
+
+def test_a_sketch_holds_all_rows_below_its_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        {"person": f"P{n}", "age": int(rng.integers(90)), "town": "007", "paid": n / 100, "born": dt.date(2000, 1, 1),
+         "seen": pd.Timestamp("2020-06-01", tz="UTC")}
+        for n in range(900)
+    ]  # fmt: skip
+    reader, cluster = Rows(schema_of(2), tuple(COLUMNS), None, False), Cluster(monkeypatch, random.Random(1))
+    split = Split(2, 0.3, KEY, 5, 5, sketch=50)
+    sent = of_kind(cluster.each(parts_of(rows, [200, 500]), SendUnits(reader, split)), SKETCH)
+    notes = [offered(row.column("note")[0].as_py()) for part in sent for row in part]
+    ceiling = min(ceilings[0] for _, ceilings in notes)
+    below = np.concatenate([some.coins[some.coins < ceiling] for some, _ in notes])
+    expected = Sketch(50, KEY).hashes(read_table(arrow_of(rows), schema_of(2)))
+    np.testing.assert_array_equal(np.sort(below), np.sort(expected[expected < ceiling]))
+    assert 50 <= len(below) < 300
+
+
+def test_more_texts_than_could_be_discovered(monkeypatch: pytest.MonkeyPatch) -> None:
+    for count in (7, 1024, 40_000):
+        seen = Seen()
+        for part in np.array_split(np.arange(count), 3):
+            words = np.array([f"word {n}" for n in part], dtype=object)
+            seen.add(Seen(0, (0, 0), {"a": pd.util.hash_array(words).tolist()}))
+            seen = Seen.of(seen.note())
+        assert abs(seen.different_texts("a") - count) <= (0 if count < 1024 else 0.2 * count)
 
 
 def test_an_error_travels_as_it_is_and_ends_its_partition(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import dpsynth
 from attacks.guarantee.aliasing import shared
 from dpsynth import discovering, synthesis
 from dpsynth.budget import Budget
@@ -386,4 +387,4 @@ def test_private_rows_are_not_fitted_while_an_audit_replaces_the_door() -> None:
     tables = people(50)
     quiet = rehearsing.doors(lambda own, run: Curator(own.engine, run, rehearsing.scripted()))
     with quiet, pytest.raises(ValueError, match="an audit of made-up rows"):
-        synthesis.fit(tables.base, tables.schema, method="independent", epsilon=1.0, delta=1e-6)
+        dpsynth.fit(tables.base, tables.schema, method="independent", epsilon=1.0, delta=1e-6)
