@@ -8,18 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import sys
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dpsynth.engines import hashing
 from dpsynth.records import Records
 from dpsynth.unit_names import UnitNames
+
+Bytes = NDArray[np.uint8]
 
 RUN_KEY_BYTES = 32
 _COIN_BITS = 53
 _HOLD_OUT = b"hold-out"
 _BLOCK = 1 << 16
 """Rows whose coins are made together."""
+UNCOMPILED = 1 << 16
+"""Names and records that are hashed one by one in a process before the compiled loops are loaded: ten times slower each, but
+loading takes as long as this many. The digests are the same."""
 
 
 def row_coins(first: int, rows: int, run_key: bytes) -> NDArray[np.float64]:
@@ -54,22 +62,43 @@ def unit_words(units: UnitNames, run_key: bytes) -> NDArray[np.uint64]:
     They are independent of each other for whoever lacks the key; the second and the third name the unit where 128 bits are
     handier than its name.
     """
-    from dpsynth.engines import hashing_loops as loops
-
-    digests = np.empty((len(units.ends) - 1, 32), dtype=np.uint8)
-    padded = np.frombuffer(run_key.ljust(loops.BLOCK, b"\0"), dtype=np.uint8)
-    label = np.frombuffer(_HOLD_OUT, dtype=np.uint8)
-    loops.keyed(
-        padded ^ 0x36,
-        padded ^ 0x5C,
-        label,
-        units.data,
-        units.ends,
-        loops.FIRST_STATE,
-        loops.ROUND_WORDS,
-        digests,
-    )
+    many = len(units.ends) - 1
+    if _Bulk.not_worth(many):
+        found = [hmac.digest(run_key, _HOLD_OUT + name, "sha256") for name in units.names]
+        return _words(np.frombuffer(b"".join(found), np.uint8).reshape(many, hashing.DIGEST))
+    padded = np.frombuffer(run_key.ljust(hashing.BLOCK, b"\0"), dtype=np.uint8)
+    inner, outer = (hashing.after((padded ^ pad).tobytes()) for pad in (0x36, 0x5C))
+    digests = np.empty((many, hashing.DIGEST), dtype=np.uint8)
+    for some, names in _by_length(units, np.arange(many, dtype=np.int64)):
+        within = hashing.digests(_rows_of(names, _HOLD_OUT), inner, hashing.BLOCK)
+        digests[some] = hashing.digests(within, outer, hashing.BLOCK)
     return _words(digests)
+
+
+def _by_length(units: UnitNames, codes: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Bytes]]:
+    """Positions in `codes` whose names have the same length, and these names' bytes, shape (positions, length)."""
+    lengths = np.diff(units.ends)[codes]
+    for length in np.unique(lengths).tolist():
+        some = np.flatnonzero(lengths == length)
+        yield some, units.data[units.ends[codes[some]][:, None] + np.arange(length)]
+
+
+def _rows_of(own: Bytes, before: bytes, behind: Bytes | None = None) -> Bytes:
+    """`before`, the bytes of each row and those of the row in `behind`."""
+    parts = [np.broadcast_to(np.frombuffer(before, np.uint8), (len(own), len(before))), own]
+    return np.concatenate(parts if behind is None else [*parts, behind], axis=1)
+
+
+class _Bulk:
+    """Whether the compiled hashing is worth loading."""
+
+    hashed = 0
+
+    @classmethod
+    def not_worth(cls, more: int) -> bool:
+        """For so many names or records more; once loaded it is used for everything."""
+        cls.hashed += more
+        return cls.hashed <= UNCOMPILED and "dpsynth.engines.hashing_loops" not in sys.modules
 
 
 def coins_of(words: NDArray[np.uint64]) -> NDArray[np.float64]:
@@ -79,23 +108,18 @@ def coins_of(words: NDArray[np.uint64]) -> NDArray[np.float64]:
 
 def ranks(units: UnitNames, records: Records, rows: NDArray[np.int64], run_key: bytes) -> NDArray[np.uint64]:
     """`rank` of each of these rows of `records` as four words, which sort as its bytes do, shape (rows, 4)."""
-    from dpsynth.engines import hashing_loops as loops
-
-    cells = np.empty((len(records), len(records.columns)), dtype=np.uint32)
+    cells = np.empty((len(rows), len(records.columns)), dtype="<u4")
     for i, column in enumerate(records.columns):
-        cells[:, i] = column
-    digests = np.empty((len(rows), 32), dtype=np.uint8)
-    loops.ranked(
-        np.frombuffer(run_key, dtype=np.uint8),
-        units.data,
-        units.ends,
-        units.codes[rows],
-        rows,
-        cells.view(np.uint8),
-        loops.FIRST_STATE,
-        loops.ROUND_WORDS,
-        digests,
-    )
+        cells[:, i] = column[rows]
+    content = cells.view(np.uint8).reshape(len(rows), 4 * len(records.columns))
+    digests = np.empty((len(rows), hashing.DIGEST), dtype=np.uint8)
+    if _Bulk.not_worth(len(rows)):
+        for i, row in enumerate(rows.tolist()):
+            digests[i] = np.frombuffer(rank(units[row], content[i].tobytes(), run_key), np.uint8)
+        return _words(digests)
+    for some, names in _by_length(units, units.codes[rows]):
+        before = run_key + names.shape[1].to_bytes(4, "big")
+        digests[some] = hashing.digests(_rows_of(names, before, content[some]))
     return _words(digests)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from itertools import pairwise
 
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpsynth.domain import Domain
+from dpsynth.engines import coins, hashing
 from dpsynth.engines.bounding import first_of_each
 from dpsynth.engines.coins import coins_of, rank, ranks, unit_coin, unit_words
 from dpsynth.records import Records
@@ -18,18 +21,41 @@ KEY = bytes(range(32))
 texts = st.lists(st.binary(max_size=150), min_size=1, max_size=12)
 
 
-@given(texts, st.integers(0, 40))
-def test_words_and_ranks_are_the_digests_of_the_definitions(names: list[bytes], columns: int) -> None:
+@settings(max_examples=50, deadline=None)
+@given(texts, st.integers(0, 40), st.booleans())
+def test_words_and_ranks_are_the_digests_of_the_definitions(
+    names: list[bytes], columns: int, one_by_one: bool
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coins._Bulk, "not_worth", lambda more: one_by_one)
+        check_words_and_ranks(names, columns)
+
+
+def check_words_and_ranks(names: list[bytes], columns: int) -> None:
     units = UnitNames.of(names)
     assert list(units) == names == [units[row] for row in range(len(names))]
-    coins = coins_of(unit_words(units, KEY)[:, 0])[units.codes]
-    assert coins.tolist() == [unit_coin(name, KEY) for name in names]
+    thrown = coins_of(unit_words(units, KEY)[:, 0])[units.codes]
+    assert thrown.tolist() == [unit_coin(name, KEY) for name in names]
     domain = Domain.from_sizes({f"c{i}": 2**32 for i in range(columns + 1)})
     cells = np.random.default_rng(columns).integers(0, 2**32, (len(names), columns + 1))
     records = Records(domain, tuple(cells.astype(np.uint32).T))
     some = np.arange(len(names))[::-2]
     expected = [rank(names[row], cells[row].astype(np.uint32).tobytes(), KEY) for row in some]
     assert [row.astype(">u8").tobytes() for row in ranks(units, records, some, KEY)] == expected
+
+
+@pytest.mark.parametrize("length", [0, 1, 55, 56, 63, 64, 119, 120])
+@pytest.mark.parametrize("many", [0, 1, 300])
+def test_digests_in_bulk_are_those_of_hashlib(
+    many: int, length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hashing, "_PIECE", 280)
+    messages = np.random.default_rng(length).integers(0, 256, (many, length)).astype(np.uint8)
+    block = bytes(range(64))
+    for before in (b"", block):
+        began = hashing.after(before) if before else hashing.FIRST
+        expected = [hashlib.sha256(before + row.tobytes()).digest() for row in messages]
+        assert [row.tobytes() for row in hashing.digests(messages, began, len(before))] == expected
 
 
 @given(texts, st.lists(st.integers(0, 12), max_size=3))
