@@ -73,7 +73,7 @@ def begin(task: Task, ones: Sequence[Measurement], rest: Cost, fit: Fit) -> Mode
         merged = np.bincount(merges[a], counts) if a in merges else counts
         tables[(a,)] = np.log(np.maximum(merged, np.finfo(float).tiny))
     inside = GraphicalModel(coarse, model.total, tables)
-    found = MergedModel(task.domain, inside, merges, within_shares(task.domain, ones, merges))
+    found = MergedModel(task.domain, inside, merges, within_shares(task.domain, ones, merges, task.in_order))
     return fit(task.domain, ones, start=found) if task.zeros else found
 
 

@@ -127,7 +127,8 @@ def fit_with_report(
         ordered_after(ordered or {}, merges),
     )
     inside, report = _descended(problem, begin, keep, max_cells, progress)
-    return MergedModel(domain, inside, merges, within_shares(domain, measurements, merges)), report
+    shares = within_shares(domain, measurements, merges, ordered)
+    return MergedModel(domain, inside, merges, shares), report
 
 
 @dataclass(frozen=True, eq=False)
