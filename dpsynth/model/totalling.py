@@ -28,8 +28,8 @@ from dpsynth.table import Table
 Index = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-ROUNDS = 40
-"""Moves of one sum, at most: each gives up on the rows that a constraint holds back."""
+ROUNDS = 60
+"""Moves of one sum, at most: each gives up on the rows that a constraint holds back, or has them go half as far."""
 
 PASSES, ATTEMPTS = 4, 6
 """Times that all sums are looked at, and that other columns give way."""
@@ -179,13 +179,14 @@ def _moved(
     about = [rule for rule in rules if axis.name in rule.columns]
     steps, gone = state.steps[axis.name], state.gone[axis.name]
     free = axis.cell_of(steps[rows], gone[rows]) < len(axis.starts)
+    farthest = np.full(len(rows), int(axis.ends[-1]) - int(axis.starts[0]), dtype=np.int64)
     beside = np.array(special_steps(axis.stepped), dtype=np.int64)
     for _ in range(ROUNDS):
         need = goal - int(np.where(gone[rows], 0, steps[rows]).sum())
         if not need:
             return True
         some = np.flatnonzero(free)
-        by = _moves(axis, steps[rows[some]], need, rng)
+        by = _moves(axis, steps[rows[some]], farthest[some], need, rng)
         if not by.any():
             return False
         some, by = some[by != 0], by[by != 0]
@@ -195,20 +196,22 @@ def _moved(
         for rule in about:
             bad |= rule.broken(after)
         steps[rows[some[bad]]] -= by[bad]
-        free[some[bad]] = False
+        # what a constraint holds back may go half as far
+        farthest[some[bad]] = np.abs(by[bad]) // 2
+        free[some[bad]] = farthest[some[bad]] > 0
     return False
 
 
-def _moves(axis: Axis, steps: Index, need: int, rng: np.random.Generator) -> Index:
-    """By how much each value is moved; they add up to `need`, or to as much of it as there is room for."""
+def _moves(axis: Axis, steps: Index, farthest: Index, need: int, rng: np.random.Generator) -> Index:
+    """By how much each value is moved, at most `farthest`; together by `need`, or by as much of it as there is room for."""
     sign = 1 if need > 0 else -1
     cell = np.searchsorted(axis.starts, steps, side="right") - 1
-    inside = axis.ends[cell] - steps if sign > 0 else steps - axis.starts[cell]
+    inside = np.minimum(axis.ends[cell] - steps if sign > 0 else steps - axis.starts[cell], farthest)
     low, high = int(axis.starts[0]), int(axis.ends[-1])
     within = int(inside.sum())
     if abs(need) <= ROOM_INSIDE * within:
         return sign * _shared(inside.astype(np.float64) * (abs(need) / within), inside, abs(need), rng)
-    room = high - steps if sign > 0 else steps - low
+    room = np.minimum(high - steps if sign > 0 else steps - low, farthest)
     if abs(need) >= int(room.sum()):
         return np.asarray(sign * room, dtype=np.int64)
     # in proportion to what a value is above the least one; those that reach the bound stay there
