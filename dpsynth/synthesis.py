@@ -1,4 +1,4 @@
-"""plan(), fit(), load(): what a run asks and costs, then the run itself."""
+"""plan(), load(), and what a fit does inside its reservation: what a run asks and costs, then the run itself."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ import pyarrow.compute as pc
 
 from dpsynth import discovering
 from dpsynth.budget import Budget, Cost
-from dpsynth.constraining import require_source, with_maps, with_zeros
+from dpsynth.constraining import with_maps, with_zeros
 from dpsynth.constraint_checks import refuse_contradictions
 from dpsynth.domain import Clique, Domain
 from dpsynth.encoding import Encoding
 from dpsynth.errors import BudgetError, CapacityError, SchemaError, UsageError
 from dpsynth.mechanisms import MAX_CELLS, METHODS, Fit, Mechanism, Task, method_for
 from dpsynth.model import FittedModel
+from dpsynth.model.rehearsal import rehearse
 from dpsynth.model.ruling import require_makeable
 from dpsynth.pgm.zeros import Estimation
 from dpsynth.prior import Prior, from_prior
@@ -32,7 +33,7 @@ from dpsynth.privacy.ledger import Ledger, Run, Unit
 from dpsynth.privacy.persons import PURPOSE, Shared
 from dpsynth.progress import Progress, silent
 from dpsynth.schema import Schema
-from dpsynth.table import Source, Table, read_table
+from dpsynth.table import Table
 from dpsynth.unit_names import UnitNames
 from dpsynth.workload import Workload
 
@@ -118,6 +119,7 @@ def plan(
     require_makeable(schema)
     unit = unit_of(schema)
     refuse_contradictions(schema)
+    rehearse(schema)
     task = task_of(schema, workload or Workload(), max_cells)
     mechanism = method_for(method, task)
     _check_size(mechanism, task, count_cells)
@@ -157,51 +159,6 @@ def _check_size(mechanism: Mechanism, task: Task, limit: float) -> None:
             f"{limit:.3g} cells): the columns have {side_by_side:,} cells together{square}; the widest are {wide}",
             "declare fewer cells or values for them, raise generator: {count_cells: ...}, or take method: independent",
         )
-
-
-def fit(
-    data: Source,
-    schema: Schema,
-    *,
-    method: str,
-    epsilon: float,
-    delta: float | None = None,
-    ledger: Ledger | None = None,
-    workload: Workload | None = None,
-    max_cells: float = MAX_CELLS,
-    count_cells: float = COUNT_CELLS,
-    prior: Prior | None = None,
-    despite_violations: bool = False,
-    progress: Progress = silent,
-) -> FittedModel:
-    """Fit a model of `data` under (epsilon, delta)-differential privacy for each unit of the schema.
-
-    `data` is a path (csv, parquet), a pandas frame or an Arrow table. The table is read and checked first,
-    which releases nothing; then the whole cost is reserved in the ledger; then the rows are counted through the
-    curator. Without a ledger the account lives in memory and the model can never be released. `prior`: a public
-    table to begin from, at no charge. `despite_violations`: rows may break the schema's constraints (synthetic rows never
-    do). The other arguments are those of `plan`.
-
-    Raises SchemaError, DataError (nothing was spent), BudgetError (nothing was spent), CapacityError.
-    """
-    table = read_table(data, schema)
-    require_source(table, data, schema, despite=despite_violations)
-    if prior is not None:
-        prior.require_other(table, data)
-    preview = plan(
-        schema,
-        method=method,
-        epsilon=epsilon,
-        delta=delta,
-        ledger=ledger,
-        workload=workload,
-        max_cells=max_cells,
-        count_cells=count_cells,
-    )
-    account = ledger if ledger is not None else Ledger.in_memory(preview.budget, preview.unit)
-    with account.reserve(f"fit {method}", preview.charges, preview.budget, unit=preview.unit) as run:
-        model, _ = fit_reserved(table, preview, run, holdout=0.0, prior=prior, progress=progress)
-    return model
 
 
 def fit_reserved(
