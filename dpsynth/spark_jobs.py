@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from dpsynth.errors import CapacityError
 from dpsynth.progress import Progress, silent
 from dpsynth.spark_problems import explained, is_of_spark
 
 POLL_SECONDS = 0.2
+LOOK_SECONDS = 5.0
+"""How often it is asked whether there are workers."""
+WAIT_SECONDS = 120.0
+"""So long a cluster may be without any."""
 ONE_JOB: Mapping[str, str] = {
     # adaptive execution makes a job of each shuffle
     "spark.sql.adaptive.enabled": "false",
@@ -53,11 +59,14 @@ class Jobs:
 
         with translated(), _set(self.session, settings):
             thread = threading.Thread(target=work, name=group, daemon=True)
+            workers = _Workers(context)
             thread.start()
             try:
                 while not done.wait(POLL_SECONDS):
+                    there = workers.there()
                     if self.progress is not silent:  # asking costs Spark a little
-                        self.progress(step, _share(context, group))
+                        share = _share(context, group)
+                        self.progress(step if there else "waiting for workers of the cluster", share)
             except BaseException:
                 context.cancelJobGroup(group)
                 done.wait(10)
@@ -66,6 +75,33 @@ class Jobs:
             if wrong:
                 raise wrong[0]
         return answer[0]
+
+
+class _Workers:
+    """Whether a cluster has workers for us: without any Spark waits for ever."""
+
+    def __init__(self, context: Any) -> None:
+        self._context, self._local = context, str(context.master).startswith("local")
+        self._seen = self._looked = time.monotonic()
+        self._there = True
+
+    def there(self) -> bool:
+        """CapacityError C183 when there has been none for `WAIT_SECONDS`."""
+        now = time.monotonic()
+        if self._local or now - self._looked < LOOK_SECONDS:
+            return self._there
+        self._looked = now
+        # the driver itself is one of those that hold blocks
+        self._there = int(self._context._jsc.sc().getExecutorMemoryStatus().size()) > 1
+        if self._there:
+            self._seen = now
+        elif now - self._seen > WAIT_SECONDS:
+            raise CapacityError(
+                "C183",
+                f"the cluster has given no worker for {WAIT_SECONDS:.0f} seconds",
+                "has it any that are free? spark.executor.memory and spark.executor.cores must not be more than one has",
+            )
+        return self._there
 
 
 @contextmanager

@@ -20,6 +20,8 @@ from dpsynth.spark_problems import is_of_spark
 JAVA = 17
 """Spark 4.0 runs on this version of Java and on later ones."""
 _WAIT_SECONDS = 5.0
+_REMOTE = ("SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED")
+"""Variables by which pyspark opens sessions of Spark Connect."""
 _LOGGING = """\
 rootLogger.level = off
 """
@@ -39,13 +41,17 @@ def session(master: str | None = None) -> Any:
     nothing. A new session prints no log lines, answers no web page, and counts time in UTC.
 
     Raises UsageError: U280 without pyspark, U281 without Java, U282 for a Java before 17, U283 for a master that cannot be
-    reached or a session that does not start, U285 when another master is in use.
+    reached or a session that does not start, U285 when another master is in use, U286 for Spark Connect.
     """
     builder = _sessions().builder
     there = running()
     if there is not None:
         _require_same(there, master)
         return there
+    if (master or "").startswith("sc://"):
+        raise _connect("give the address of the cluster itself, such as --master spark://host:7077")
+    if any(os.environ.get(name) for name in _REMOTE):
+        raise _connect(f"unset {' and '.join(name for name in _REMOTE if os.environ.get(name))}")
     require_java()
     if master is not None:
         _require_reachable(master)
@@ -75,10 +81,13 @@ def session_of(frame: Any) -> Any:
     """The session of a DataFrame. UsageError U286 for one of Spark Connect: it has no access to its executors."""
     found = frame.sparkSession
     if not hasattr(found, "_jsparkSession"):
-        raise UsageError(
-            "U286", "a DataFrame of Spark Connect cannot be used", "open the session on the cluster itself"
-        )
+        raise _connect("open a session on the cluster itself: SparkSession.builder.master(...)")
     return found
+
+
+def _connect(fix: str) -> UsageError:
+    """What is counted must be known to be each part of the table, once: that needs jobs of our own, and what they keep."""
+    return UsageError("U286", "Spark Connect cannot be used: it hides the jobs and what executors keep", fix)
 
 
 def declared(kinds: Any) -> Any:

@@ -79,6 +79,25 @@ class TestStarting:
                     session(master)
                 assert caught.value.code == "DPS-U283"
 
+    def test_spark_connect(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Sessions:
+            builder = None
+
+        monkeypatch.setattr(spark_session, "_sessions", lambda: Sessions)
+        monkeypatch.setattr(spark_session, "running", lambda: None)
+        with pytest.raises(UsageError, match="Spark Connect cannot be used") as caught:
+            session("sc://somewhere:15002")
+        assert caught.value.code == "DPS-U286"
+        monkeypatch.setenv("SPARK_REMOTE", "sc://somewhere:15002")
+        with pytest.raises(UsageError, match="unset SPARK_REMOTE"):
+            session()
+
+        class Frame:
+            sparkSession = object()
+
+        with pytest.raises(UsageError, match="Spark Connect cannot be used"):
+            spark_session.session_of(Frame())
+
     def test_a_master_without_spark(self, project: Path) -> None:
         with pytest.raises(UsageError, match="--master without Spark"):
             with_engine(Project.load(project), None, "local[2]")
@@ -129,8 +148,24 @@ def test_errors_of_others_stay_as_they_are() -> None:
 class Context:
     """Of a session whose jobs never end."""
 
+    master = "local[2]"
+
     def __init__(self) -> None:
         self.cancelled: list[str] = []
+        self.workers = 0
+
+    @property
+    def _jsc(self) -> Any:
+        return self
+
+    def sc(self) -> Any:
+        return self
+
+    def getExecutorMemoryStatus(self) -> Any:
+        return self
+
+    def size(self) -> int:
+        return 1 + self.workers
 
     def setJobGroup(self, group: str, step: str, interruptOnCancel: bool) -> None: ...
 
@@ -182,6 +217,33 @@ def test_a_progress_that_asks_to_stop_cancels_the_jobs(monkeypatch: pytest.Monke
     assert len(there.sparkContext.cancelled) == 1
     assert there.settings == {"kept": "1"}
     assert Jobs(there).run(lambda: dict(there.settings), "counting", {"kept": "2"}) == {"kept": "2"}
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_cluster_without_workers_does_not_hang(workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    import threading
+
+    from dpsynth import spark_jobs
+
+    for name, seconds in (("POLL_SECONDS", 0.001), ("LOOK_SECONDS", 0.001), ("WAIT_SECONDS", 0.05)):
+        monkeypatch.setattr(spark_jobs, name, seconds)
+    there, ended, heard = Session(), threading.Event(), set[str]()
+    there.sparkContext.master = "spark://somewhere:7077"
+    there.sparkContext.workers = workers
+    there.sparkContext.cancelJobGroup = lambda group: ended.set()  # type: ignore[method-assign]
+
+    def ask() -> Any:
+        jobs = Jobs(there, lambda step, done: heard.add(step))
+        return jobs.run(lambda: ended.wait(0.3 if workers else 10), "counting", {})
+
+    if workers:
+        assert ask() is False
+        assert heard == {"counting"}
+        return
+    with pytest.raises(CapacityError, match="no worker") as caught:
+        ask()
+    assert caught.value.code == "DPS-C183"
+    assert "waiting for workers of the cluster" in heard
 
 
 def test_what_is_a_frame_of_spark_and_what_lies_elsewhere() -> None:
