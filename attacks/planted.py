@@ -33,13 +33,10 @@ class Nursery:
         members = np.flatnonzero(game.member)
         aside = np.zeros(len(game.member), bool)
         aside[rng.choice(members, len(members) // 2, replace=False)] = True
-        candidates = game.view.candidates
-        member = game.member[~aside]
-        view = replace(game.view, candidates=candidates.take(~aside), prior=float(member.mean()))
-        groups = {name: group[~aside] for name, group in game.groups.items()}
-        rows = round(len(game.view.synthetic) * view.sampled * float(member.sum()) / len(members))
+        candidates, rest = game.view.candidates, game.only(~aside)
+        rows = round(len(game.view.synthetic) * game.view.sampled * rest.members / len(members))
         return cls(
-            replace(game, view=view, member=member, groups=groups),
+            rest,
             candidates.rows.take(np.flatnonzero(candidates.rows_of(aside))),
             int(np.clip(rows, 1, _MOST_ROWS)),
         )

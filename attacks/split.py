@@ -49,17 +49,40 @@ class Overlap:
 
 def overlap(game: Game, rng: np.random.Generator) -> Overlap:
     """Held-out units against the members, beside as many members against the other members."""
-    candidates = game.view.candidates
     members = np.flatnonzero(game.member)
     stand_in = np.zeros(len(game.member), bool)
     count = min(game.controls, len(members) // 2)
     stand_in[rng.choice(members, count, replace=False)] = True
-    known = candidates.rows.keys[candidates.rows_of(game.member & ~stand_in)]
-    seen = candidates.best(np.isin(candidates.rows.keys, known)) > 0
-    rate, expected = float(seen[~game.member].mean()), float(seen[stand_in].mean())
+    seen = _met(game, game.member & ~stand_in)
+    more = float(seen[~game.member].mean()) - float(seen[stand_in].mean())
     pooled = float(seen[~game.member | stand_in].mean())
     error = np.sqrt(max(pooled * (1.0 - pooled), 1e-12) * (1.0 / game.controls + 1.0 / count))
-    return Overlap(rate, expected, float(error))
+    rate, whole = float(shared(game).sum()) / game.controls, len(members) / (len(members) - count)
+    return Overlap(rate, float(np.clip(rate - more * whole, 0.0, rate)), float(error) * whole)
+
+
+def shared(game: Game) -> Mask:
+    """The held-out units with a row that is also a member's, shape (units,)."""
+    return _met(game, game.member) & ~game.member
+
+
+def without_shared(game: Game, overlap: Overlap, rng: np.random.Generator) -> Game:
+    """The game without so many of these held-out units, drawn by chance, that the rest are as many as chance gives.
+
+    A person in both files is no control: he is copied as members are, and nobody can single him out.
+    """
+    found = np.flatnonzero(shared(game))
+    away = rng.choice(found, min(len(found), round(overlap.excess * game.controls)), replace=False)
+    kept = np.ones(len(game.member), bool)
+    kept[away] = False
+    return game.only(kept)
+
+
+def _met(game: Game, units: Mask) -> Mask:
+    """Per unit: whether a row of it is also a row of one of these units."""
+    candidates = game.view.candidates
+    known = candidates.rows.keys[candidates.rows_of(units)]
+    return np.asarray(candidates.best(np.isin(candidates.rows.keys, known)) > 0)
 
 
 def held_out_in_table(game: Game, rng: np.random.Generator) -> float | None:

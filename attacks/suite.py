@@ -14,7 +14,7 @@ from attacks.controls import run_controls
 from attacks.evaluate import EVERYONE, FEWEST, MOST_ISOLATED, AttackResult
 from attacks.prepare import Files, as_table, groups_of, prepare
 from attacks.result import SuiteResult
-from attacks.split import fair_targets, held_out_in_table, overlap
+from attacks.split import fair_targets, held_out_in_table, overlap, without_shared
 from attacks.threat import Attack, Claim, Floats, Game, Mask, most_targets
 from attacks.word_for_word import WordForWord
 from dpsynth.domain import Clique
@@ -140,6 +140,9 @@ def run_game(
 ) -> SuiteResult:
     """The suite on a prepared game."""
     tell: Progress = _silent if progress is None else progress
+    both = overlap(game, rng) if min(game.members, game.controls) >= FEWEST else None
+    if both is not None and game.coin is None and 0.0 < both.excess <= verdicts.TOO_MUCH_OVERLAP:
+        game = without_shared(game, both, rng)
     if min(game.members // 2, game.controls) < FEWEST:
         problem = f"{game.members} members and {game.controls} held-out {game.entity}s are too few"
         return verdicts.nothing(problem, game.entity, game.claim, game.split_is_random, ())
@@ -159,8 +162,8 @@ def run_game(
 
     controls = run_controls(game, again, must_see, rng, lambda step, done: tell(step, 0.3 + 0.7 * done))
     tell("done", 1.0)
-    shared, copied = overlap(game, rng), held_out_in_table(game, rng)
-    return verdicts.conclude(game, found, controls, shared, must_see, left_out, copied)
+    copied = held_out_in_table(game, rng)
+    return verdicts.conclude(game, found, controls, both or overlap(game, rng), must_see, left_out, copied)
 
 
 def examine(

@@ -276,6 +276,13 @@ class Game:
     def controls(self) -> int:
         return int((~self.member).sum())
 
+    def only(self, units: Mask) -> Game:
+        """The same game about the chosen units."""
+        member = self.member[units]
+        view = replace(self.view, candidates=self.view.candidates.take(units), prior=float(member.mean()))
+        groups = {name: group[units] for name, group in self.groups.items()}
+        return replace(self, view=view, member=member, groups=groups)
+
     def on(self, synthetic: Rows) -> Game:
         """The same game about another synthetic table."""
         return replace(self, view=replace(self.view, synthetic=synthetic, grown=None))

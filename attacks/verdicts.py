@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from attacks.controls import ALPHA
 from attacks.evaluate import EVERYONE, MOST_ISOLATED, AttackResult
+from attacks.knowledge import Holds
 from attacks.result import (
     CELLS,
     INCONCLUSIVE,
@@ -24,8 +26,9 @@ from attacks.split import Overlap
 from attacks.stats import auc, percent
 from attacks.threat import Claim, Game
 
-_TOO_MUCH_OVERLAP = 0.05  # of the held-out units
+TOO_MUCH_OVERLAP = 0.05  # of the held-out units
 _SURE = 1.0 - 1e-6
+_FEW_COPIES = 25  # rows: fewer copied ones hardly show, whoever is held out
 _SMALL = 100  # held-out units of a group: fewer show only a large leak
 
 WEAK_ABOVE = 0.005  # an adjusted p-value above it is called weak in words
@@ -95,7 +98,7 @@ class _Case:
                 return verdict, sentence
         return NO_EVIDENCE, self._no_evidence()
 
-    @property
+    @cached_property
     def knows_held_out(self) -> bool:
         """Whether the table shows that it was made from held-out rows, whatever the verdict rests on."""
         return self._made_from_held_out() is not None or self._swapped() is not None
@@ -109,8 +112,16 @@ class _Case:
         return min((c.share for c in cells if c.share is not None), default=None)
 
     @property
+    def _believed(self) -> tuple[AttackResult, ...]:
+        """All attacks; without a coin, and where the files may be swapped, only those that were not taught by them: who
+        is told which file is which learns to tell them apart either way round."""
+        if self.game.coin is not None or not self.knows_held_out:
+            return self.attacks
+        return tuple(attack for attack in self.attacks if Holds.HALF not in attack.threat.holds)
+
+    @property
     def _worst(self) -> AttackResult:
-        return min(self.attacks, key=lambda a: (a.adjusted_p, -a.auc.value))
+        return min(self._believed, key=lambda a: (a.adjusted_p, -a.auc.value))
 
     @property
     def _people(self) -> str:
@@ -129,7 +140,7 @@ class _Case:
         claim = self.game.claim
         if claim is None or not self.game.split_is_random:
             return None
-        bounds = [(a.bound.epsilon, a.name) for a in self.attacks if a.bound]
+        bounds = [(a.bound.epsilon, a.name) for a in self._believed if a.bound]
         proven = [(epsilon, name) for epsilon, name in bounds if epsilon > claim.epsilon]
         if not proven:
             return None
@@ -178,7 +189,8 @@ class _Case:
                 return (
                     f"Nothing can be concluded: the table is closer to the held-out {self._people} than to the "
                     f"members ('{attack.name}' ranks a member above them {percent(area.value)} of the time). Were "
-                    "the two files swapped, or was it made from the held-out rows too?"
+                    "the two files swapped, was it made from the held-out rows too, or were rows near the members' taken "
+                    "out of it? (That gives the members away as well.)"
                 )
         return None
 
@@ -190,12 +202,19 @@ class _Case:
         able = f"the smallest share that they see is {percent(share)}" if share else "they see no copy"
         return (
             f"Nothing can be concluded: with {self.game.controls:,} held-out {self._people} the attacks did "
-            f"not see a planted {missed[0].name}; {able}. Hold out more (in a project: audit: {{holdout: 0.3}}), or say "
-            "that less is enough (in the library: must_see)."
+            f"not see a planted {missed[0].name}; {able}. {self._way_out(missed[0])}, or say that less is enough (in the "
+            "library: must_see)."
         )
 
+    def _way_out(self, missed: ControlResult) -> str:
+        rows = len(self.game.view.synthetic)
+        copies = round(rows * (missed.share or 1.0))
+        if copies < _FEW_COPIES:
+            return f"Of the {rows:,} synthetic rows that is {copies:,}, too few to show: attack more rows"
+        return "Hold out more (in a project: audit: {holdout: 0.3})"
+
     def _overlapping(self) -> str | None:
-        if self.overlap.excess <= _TOO_MUCH_OVERLAP:
+        if self.overlap.excess <= TOO_MUCH_OVERLAP:
             return None
         return f"Nothing can be concluded: {self._both()}. Rows are in both files, so these are no controls."
 
@@ -232,7 +251,10 @@ class _Case:
 
     def warnings(self) -> tuple[str, ...]:
         """What weakens the result, in words."""
-        found = [f"{self._both()}; that weakens every attack"] if self.overlap.excess > 0 else []
+        more = self.overlap.excess
+        left_out = more <= TOO_MUCH_OVERLAP and self.game.coin is None
+        rest = "so many of them were left out" if left_out else "that weakens every attack"
+        found = [f"{self._both()}; {rest}"] if more > 0 else []
         if self.game.looks_at_isolated and all(attack.group != MOST_ISOLATED for attack in self.attacks):
             found.append(f"too few {self._people} to look at the most isolated 5 % by themselves")
         small = sorted(set(self.game.groups) - {attack.group for attack in self.attacks})

@@ -16,6 +16,7 @@ from dpsynth.auditing import audit_rows
 from dpsynth.cli.common import Answer, Screen
 from dpsynth.cli.guarantee import Asked, audit_guarantee
 from dpsynth.cli.guessing import Files
+from dpsynth.cli.unlike import unlike
 from dpsynth.errors import AuditError, UsageError
 from dpsynth.project import Project
 from dpsynth.table import read_table
@@ -215,6 +216,7 @@ def _audit_table(
     """Anybody's synthetic table, with the rows it was made from and, if there are some, rows held out."""
     rows, members, controls = files.tables()
     schema, asked = files.schema, options.asked
+    odd = unlike(rows, members, *([] if controls is None else [controls])) if files.guessed else ()
     with screen.progress() as progress:
         suite = attacks.run_suite(
             rows,
@@ -230,7 +232,7 @@ def _audit_table(
             rng=rng,
             progress=progress,
         )
-        suite = replace(suite, warnings=(*files.notes, *suite.warnings))
+        suite = replace(suite, warnings=(*files.notes, *odd, *suite.warnings))
         found: dict[str, Any] = {"attacks": suite.as_json(), "evaluation": None}
         if controls is not None and min(len(rows), len(members), len(controls)) > 0:
             judged = evaluation.evaluate(rows, members, controls, schema, rng=rng, progress=progress)

@@ -253,12 +253,18 @@ def _probabilities(
     """Class probabilities, shape (test rows, classes); a class that the training rows lack gets 0."""
     labels = np.unique(rows[1]).astype(np.int64)
     probabilities = np.zeros((len(test), classes))
-    probabilities[:, labels] = 1.0 if len(labels) == 1 else make().fit(*rows).predict_proba(test)
+    probabilities[:, labels] = 1.0 if len(labels) == 1 else _fitted(make, rows).predict_proba(test)
     return probabilities
 
 
 def _values(make: Callable[[], Any], rows: tuple[Floats, Floats], test: Floats, _: int) -> Floats:
-    return np.asarray(make().fit(*rows).predict(test), dtype=np.float64)
+    return np.asarray(_fitted(make, rows).predict(test), dtype=np.float64)
+
+
+def _fitted(make: Callable[[], Any], rows: tuple[Floats, Floats]) -> Any:
+    """A column without any value teaches nothing, and learners stop at it: it becomes a constant."""
+    features, answer = rows
+    return make().fit(np.where(np.isnan(features).all(axis=0), 0.0, features), answer)
 
 
 def redraws(units: NDArray[np.int64], rng: np.random.Generator) -> Floats:

@@ -96,6 +96,27 @@ def test_what_makes_no_sense_is_said(folder: Path) -> None:
     assert "different columns" in strange.output
 
 
+def test_what_only_the_synthetic_rows_have_is_said(folder: Path) -> None:
+    """Another type, other categories, other bounds: a schema that was read off all files refuses none of them."""
+    rows = pd.read_csv(folder / "synthetic.csv")
+    words = rows.assign(
+        cost="much", c1=["elsewhere"] * 30 + rows["c1"].astype(str).tolist()[30:], c2=rows["c2"] + 50
+    )
+    words.to_csv(folder / "words.csv", index=False)
+    found = []
+    for name in ("words", "synthetic"):
+        done = audit(folder, "--holdout", folder / "holdout.csv", "--json", synthetic=name)
+        assert done.exit_code == 0, done.output
+        found.append([w for w in json.loads(done.stdout)["attacks"]["warnings"] if w.startswith("column '")])
+    assert found[1] == []
+    told = {words.split("'")[1]: words for words in found[0]}
+    assert "no value there" in told["cost"]
+    assert "20 % of the synthetic rows have a category that no real row has" in told["c1"]
+    assert "a value beyond" in told["c2"]
+    assert "much" not in done.stdout
+    assert "elsewhere" not in done.stdout
+
+
 def test_the_files_agree_on_a_schema(tmp_path: Path) -> None:
     one, two = tmp_path / "one.csv", tmp_path / "two.csv"
     pd.DataFrame({"a": [1, 2], "b": ["x", "y"], "when": ["2024-01-05", ""]}).to_csv(one, index=False)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
-from attacked_files import COLUMNS, SCHEMA, Files, frame
+from attacked_files import CELLS, COLUMNS, SCHEMA, Files, frame
 from known_leaks import population
 
 import attacks
@@ -118,6 +119,39 @@ class TestOddFiles:
             assert words in result.headline
             assert result.as_json()["knows_held_out_rows"], "the gate goes by it"
         assert not case.run(case.reference, attacks=[Copies()]).as_json()["knows_held_out_rows"]
+
+    def test_swapped_files_and_the_whole_default_set(self, files: Make) -> None:
+        """An attack that is told who was in for half of the people learns that members are far from the table."""
+        case = files(800, 800, seed=1)
+        result = case.run(case.controls, claim=(0.5, 1e-9))
+        learnt = next(a for a in result.attacks if a.name == "ensemble")
+        assert learnt.adjusted_p < 0.01, "it sees that"
+        assert result.verdict == INCONCLUSIVE, str(result)
+        assert "made without them" in result.headline
+
+    def test_a_few_members_among_the_held_out_are_no_controls(self, files: Make) -> None:
+        case = files(6000, 1000)  # four columns without structure: hardly any rows coincide by chance
+        wide = [case.rng.integers(0, CELLS, (4, n)) for n in (6000, 1000, 6000)]
+        members, controls, reference = (
+            Records(rows.domain, (*new, *rows.columns[4:]))
+            for rows, new in zip((case.members, case.controls, case.reference), wide, strict=True)
+        )
+        mixed = [
+            np.concatenate([a[:45], b[45:]]) for a, b in zip(members.columns, controls.columns, strict=True)
+        ]
+        odd = Files(members, Records(controls.domain, tuple(mixed)), reference, case.rng)
+        result = odd.run(reference, attacks=[Copies()])
+        assert 950 <= result.controls_held_out <= 960
+        assert any("so many of them were left out" in words for words in result.warnings)
+        assert all(math.isfinite(a.auc.value) for a in result.attacks)
+        coins = odd.run(reference, attacks=[Copies()], coin=1 / 7)
+        assert coins.controls_held_out == 1000, "by whom the declared coins fell, nobody leaves"
+
+    def test_few_synthetic_rows_are_said_to_be_few(self, files: Make) -> None:
+        case = files(600, 300)
+        result = case.run(case.reference.take(np.arange(10)), attacks=[Copies()])
+        assert result.verdict == INCONCLUSIVE
+        assert "Of the 10 synthetic rows that is" in result.headline
 
     def test_no_overlap_outweighs_a_proof_by_declared_coins(self, files: Make) -> None:
         """A table that copies every member, and a fifth of the held-out rows among the members' by another name."""
