@@ -18,8 +18,9 @@ from dpsynth.constraints.totals import Totals
 from dpsynth.discovering import require_open
 from dpsynth.errors import UsageError
 from dpsynth.mechanisms import MAX_CELLS
-from dpsynth.model import FittedModel, require_rows
+from dpsynth.model import FittedModel
 from dpsynth.model.ruling import require_functions
+from dpsynth.preflight import require_finishable, require_ids
 from dpsynth.prior import PriorFile
 from dpsynth.privacy.events import Charge
 from dpsynth.privacy.figures import Purchase
@@ -144,7 +145,7 @@ def run_release(
     progress("reading the table", 0.0)
     rows = _taken(data, schema, settings, progress)
     rows.require_enough(settings.holdout)
-    require_rows(settings.rows or 0, len(schema.domain))
+    require_finishable(rows, schema, settings)
     require_functions(schema, {})
     wanted = None if settings.publish is None else purchase(schema, settings.publish, budget.delta)
     preview = _plan(schema, method, budget, ledger, settings, () if wanted is None else (wanted.charge,))
@@ -279,6 +280,7 @@ def fit_held_out(
 ) -> FittedModel:
     """A model in the new folder `out`, and beside it, private, who was held out, so that it can be audited later."""
     rows = _taken(data, schema, settings, progress)
+    require_ids(rows, schema)
     preview = _plan(schema, method, budget, ledger, settings)
     require_room(out)
     remember = partial(keep, folder=out)

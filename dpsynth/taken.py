@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+import numpy as np
 
 from dpsynth.auditing import Private, held_out, require_enough
 from dpsynth.constraining import require_source
@@ -47,6 +50,10 @@ class Taken(Protocol):
 
     def require_enough(self, holdout: float) -> None:
         """Refuse a table so small that no attack could run: AuditError A323."""
+        ...
+
+    def about(self) -> tuple[int, int]:
+        """About how many rows and units there are. Private: it decides whether a run is refused, and nothing else."""
         ...
 
     def prior(self, wanted: PriorFile | None) -> Prior | None:
@@ -104,6 +111,9 @@ class InMemory:
     def require_enough(self, holdout: float) -> None:
         require_enough(self.table, holdout)
 
+    def about(self) -> tuple[int, int]:
+        return _bounded_rows(self.table)
+
     def prior(self, wanted: PriorFile | None) -> Prior | None:
         return None if wanted is None else wanted.beside(self.table, self.source)
 
@@ -130,6 +140,10 @@ class Streamed:
 
     def require_enough(self, holdout: float) -> None:
         require_enough(self.intake.both, holdout)
+
+    def about(self) -> tuple[int, int]:
+        sampled, units = _bounded_rows(self.intake.both)
+        return self.intake.rows, math.ceil(self.intake.rows * units / max(1, sampled))
 
     def prior(self, wanted: PriorFile | None) -> Prior | None:
         if wanted is None:
@@ -163,3 +177,11 @@ def split_again(source: Source, schema: Schema, held_out: Mapping[str, Any]) -> 
     if "sample_of_units" in held_out:
         return Private(*sample_again(source, schema, held_out), sampled=True)
     return Private.split_again(read_table(source, schema), held_out)
+
+
+def _bounded_rows(table: Table) -> tuple[int, int]:
+    """Rows that are left when no unit has more than its bound, and units."""
+    if table.units is None:
+        return len(table), len(table)
+    held = np.unique(table.units, return_counts=True)[1]
+    return int(np.minimum(held, table.schema.unit.rows_per_unit).sum()), len(held)

@@ -17,6 +17,7 @@ LAYERS = [
     {"cli", "web", "__main__"},
     {""},
     {"pipeline"},
+    {"preflight"},
     {"taken"},
     {"auditing", "guarantee", "unfinished", "releasing", "monitoring"},
     {"release", "evaluation", "consistency"},

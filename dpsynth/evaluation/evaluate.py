@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -160,15 +160,20 @@ def _check(
     for name, table in (("synthetic", synthetic), ("training", train)):
         if not len(table):
             raise DataError("D190", f"the {name} table has no rows", "give a table with rows")
-    for wanted in _named(target):
-        if wanted not in learnable(train):
-            raise UsageError(
-                "U170", f"there is no column {wanted!r} to predict", "name a modelled column as target"
-            )
+    require_targets(train.schema, _named(target))
     for wanted in groups or ():
         if wanted not in learnable(train) or not is_class(train, wanted):
             raise UsageError(
                 "U171", f"column {wanted!r} makes no groups", "name a modelled category or boolean"
+            )
+
+
+def require_targets(schema: Schema, target: Collection[str]) -> None:
+    """UsageError (U170) for a target that is no modelled column."""
+    for wanted in target:
+        if wanted not in schema.modelled:
+            raise UsageError(
+                "U170", f"there is no column {wanted!r} to predict", "name a modelled column as target"
             )
 
 

@@ -285,5 +285,5 @@ def require_rows(rows: int, columns: int) -> None:
         raise CapacityError(
             "C151",
             f"{rows:.3g} rows of {columns} columns are more than the {MAX_VALUES:.3g} values of one sample",
-            "draw several smaller samples",
+            "draw fewer rows (a run: generator: {rows: ...}), or several samples",
         )

@@ -241,12 +241,7 @@ def at_least(counts: Index, least: int, most: int) -> Index:
     found = np.append(counts, np.zeros(max(0, most - len(counts)), dtype=np.int64))
     left = int(found[: least - 1] @ np.arange(1, least))
     wanted = int(found @ np.arange(1, len(found) + 1))
-    if nearest_whole(wanted, least, most) != wanted:
-        raise UsageError(
-            "U265",
-            f"units of {_span(least, most)} rows cannot make {wanted:,} rows together",
-            f"ask for {nearest_whole(wanted, least, most):,} rows, or for a number of units",
-        )
+    require_whole(wanted, least, most)
     found[: least - 1] = 0
     for size in range(least, most):
         step = min(left, int(found[size - 1]))
@@ -260,6 +255,17 @@ def at_least(counts: Index, least: int, most: int) -> Index:
         found[size - 1] = units - larger
         found[size : size + 1] += larger
     return found
+
+
+def require_whole(rows: int, least: int, most: int) -> None:
+    """UsageError (U265) where no units of `least` to `most` rows have so many together."""
+    nearest = nearest_whole(rows, least, most)
+    if nearest != rows:
+        raise UsageError(
+            "U265",
+            f"units of {_span(least, most)} rows cannot make {rows:,} rows together",
+            f"ask for {nearest:,} rows, or for a number of units",
+        )
 
 
 def nearest_whole(rows: int, least: int, most: int) -> int:

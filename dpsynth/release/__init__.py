@@ -7,7 +7,7 @@ from dpsynth.release.policy import Policy
 from dpsynth.release.staging import refuse_existing
 from dpsynth.release.standing import Standing
 from dpsynth.release.verification import Verification, verify
-from dpsynth.release.writer import Bundle, write
+from dpsynth.release.writer import Bundle, require_form, write
 
 __all__ = [
     "Bundle",
@@ -25,6 +25,7 @@ __all__ = [
     "load_public",
     "load_signer",
     "refuse_existing",
+    "require_form",
     "verify",
     "write",
 ]

@@ -83,8 +83,7 @@ def write(
     gate refuses, CapacityError (C160) when the disk is full.
     """
     root = refuse_existing(out)
-    if form not in FORMS:
-        raise UsageError("U161", f"{form!r} is no form of a table", f"use one of {', '.join(FORMS)}")
+    require_form(form)
     standing = standing or Standing.alone(model.receipt)
     gate = judge(model.schema, human, model.receipt, suite, policy, standing)
     gate.require()
@@ -96,6 +95,12 @@ def write(
         pages = Internal(report, suite, evaluation).as_json()
         _write_internal(stage / INTERNAL, model, pages, bundle_id, internal or {})
     return Bundle(root, bundle_id, root / PUBLIC / f"data.{form}")
+
+
+def require_form(form: str) -> None:
+    """UsageError (U161) for a form in which no table is written."""
+    if form not in FORMS:
+        raise UsageError("U161", f"{form!r} is no form of a table", f"use one of {', '.join(FORMS)}")
 
 
 def _write_public(
