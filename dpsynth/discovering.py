@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from dpsynth.budget import Budget, Cost
 from dpsynth.columns import CategoryColumn, IntegerColumn, Modelled, NumberColumn, value_cells
+from dpsynth.constraint_checks import refuse_contradictions
 from dpsynth.discovery import public_scale, with_bounds, with_values
 from dpsynth.domain import Domain
 from dpsynth.encoding import Encoding, special_values
 from dpsynth.errors import SchemaError
+from dpsynth.model.rehearsal import rehearse
 from dpsynth.privacy.curator import Curator
 from dpsynth.privacy.discovery import (
     BoundSearch,
@@ -91,8 +93,9 @@ def discovered(table: Table, intake: Intake, run: Run, asked: Sequence[Search]) 
 
 
 def answered(schema: Schema, door: Curator, asked: Sequence[Search]) -> Schema:
-    """The schema with what the door says, each answer for its charge."""
-    columns = dict(schema.columns)
+    """The schema with what the door says, each answer for its charge. Bounds between which no row keeps the schema's rules
+    give way to those that were declared."""
+    columns, declared = dict(schema.columns), dict[str, Modelled]()
     for search in asked:
         column = columns[search.column]
         if isinstance(search, ValueSearch) and isinstance(column, CategoryColumn):
@@ -101,9 +104,23 @@ def answered(schema: Schema, door: Curator, asked: Sequence[Search]) -> Schema:
             cells = value_cells(column) - len(column.special)
             low, high = door.bounds(search)
             columns[search.column] = with_bounds(column, low, high, cells, search.charge.purpose)
+            declared[search.column] = with_bounds(
+                column, column.min, column.max, cells, search.charge.purpose
+            )
         else:
             raise ValueError("the plan asks for something else than the schema")
-    return schema.with_columns(columns)
+    found = schema.with_columns(columns)
+    return found if _leaves_rows(found) else schema.with_columns({**columns, **declared})
+
+
+def _leaves_rows(schema: Schema) -> bool:
+    """Whether rows can be drawn under the schema's rules."""
+    try:
+        refuse_contradictions(schema)
+        rehearse(schema)
+    except SchemaError:
+        return False
+    return True
 
 
 def _raw(table: Table, name: str, column: Modelled) -> RawColumn:

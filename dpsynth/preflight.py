@@ -54,8 +54,8 @@ class Wanted(Protocol):
 
 def require_finishable(rows: Sized, schema: Schema, wanted: Wanted) -> None:
     """Refuse a run that would fail once it is paid for: names of no column (AuditError A109, UsageError U170), a form of no
-    file (U161), a number of rows, the declared one or what the released one will be about, that whole units do not have (U265),
-    that is more than one sample may hold (CapacityError C151), or that ids have too few digits for (DataError D201)."""
+    file (U161), a number of rows, the declared one or what the released one will be about, that whole units do not have
+    (U265), that is more than a sample may hold (CapacityError C151), or that ids lack digits for (DataError D201)."""
     wanted.asked.check(list(schema.modelled))
     evaluation.require_targets(schema, wanted.target)
     release.require_form(wanted.form)

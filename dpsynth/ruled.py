@@ -104,6 +104,8 @@ class ComputedColumn(RuledColumn):
     def _check(self) -> ComputedColumn:
         for text in texts_in(self.parsed):
             clean_text(text, "a text of the formula")
+        if len(set(self.passed)) < len(self.passed):
+            raise Fault("S171", "passed names a function twice", "name each once")
         if self.decimals is not None and self.gives != "number":
             raise Fault("S171", "only numbers have decimals", "drop it, or declare gives: number")
         return self

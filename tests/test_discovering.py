@@ -272,3 +272,22 @@ def test_any_values_make_a_column(found: list[str]) -> None:
     asked = CategoryColumn(discover={"max_values": 1000})
     column = with_values(asked, found, "discovered values")
     assert column.values == (*sorted(set(found)), "(other)")
+
+
+def test_bounds_that_leave_no_row_to_the_rules_give_way_to_the_declared_ones() -> None:
+    """Real rows break the rule, so that what is found of them contradicts it."""
+    columns = {
+        "plan": {"type": "category", "values": ["A", "B"]},
+        "cost": {"type": "number", "min": 0, "max": 100_000, "discover": "bounds", "cells": 8, "decimals": 2},
+    }
+    schema = Schema(columns=columns, constraints=[{"require": "cost > 6000"}])
+    rows = pd.DataFrame({"plan": ["A", "B"] * 300, "cost": np.linspace(10.0, 90.0, 600)})
+    model = dpsynth.fit(rows, schema, method="tree", epsilon=3.0, delta=1e-6, despite_violations=True)
+    cost = model.schema.columns["cost"]
+    assert isinstance(cost, NumberColumn)
+    assert (cost.min, cost.max, cost.origin) == (0, 100_000, "dp")
+    assert (model.sample(50)["cost"] > 6000).all()
+    kept = dpsynth.fit(rows, Schema(columns=columns), method="tree", epsilon=3.0, delta=1e-6)
+    narrow = kept.schema.columns["cost"]
+    assert isinstance(narrow, NumberColumn)
+    assert narrow.max < 1_000

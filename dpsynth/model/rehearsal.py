@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from dpsynth.columns import IdColumn
+from dpsynth.columns import Column, IdColumn, IntegerColumn, NumberColumn
 from dpsynth.constraints.totals import Totals
 from dpsynth.errors import CapacityError, DataError, DPSynthError, SchemaError, UsageError
 from dpsynth.model.from_schema import SchemaRows, from_schema
@@ -47,15 +47,23 @@ def rehearse(schema: Schema) -> tuple[str, ...]:
 
 def _plain(schema: Schema) -> Schema:
     """Without columns that follow rules, which are made for any row; with ids for as many rows as one likes."""
-    columns = {
-        name: column.model_copy(update={"format": "#" * 12}) if isinstance(column, IdColumn) else column
-        for name, column in schema.columns.items()
-        if not isinstance(column, RuledColumn)
-    }
+    columns = {n: _widest(c) for n, c in schema.columns.items() if not isinstance(c, RuledColumn)}
     static = tuple(name for name in schema.unit.static if name in columns)
     return schema.model_copy(
         update={"columns": columns, "unit": schema.unit.model_copy(update={"static": static})}
     )
+
+
+def _widest(column: Column) -> Column:
+    """Bounds that are to be discovered are at most those that are declared."""
+    match column:
+        case IdColumn():
+            return column.model_copy(update={"format": "#" * 12})
+        case IntegerColumn() | NumberColumn() if column.discover is not None:
+            known = {"discover": None, "origin": "public", "min": column.min, "max": column.max}
+            return column.model_copy(update=known)
+        case _:
+            return column
 
 
 @lru_cache(maxsize=64)

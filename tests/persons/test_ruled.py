@@ -353,6 +353,8 @@ def test_a_program_passes_functions_and_a_file_holds_none() -> None:
     with pytest.raises(UsageError) as caught:
         made.with_functions({"score": lambda x, one: 3.0}).sample(10)
     assert caught.value.code == "DPS-U267"
+    with pytest.raises(SchemaError, match="passed names a function twice"):
+        Schema(columns={**columns, "score": {**columns["score"], "passed": ["score", "score"]}})
     for formula in ("score(x)", "os.system(x)", "__import__(x)", "eval(x)"):
         with pytest.raises(SchemaError):
             Schema(columns={**columns, "score": {"type": "computed", "formula": formula}})
