@@ -22,13 +22,14 @@ from dpsynth.encoding import Encoding
 from dpsynth.engines import spark as module
 from dpsynth.engines import spark_tasks
 from dpsynth.entropy import Stream
-from dpsynth.errors import DataError, SchemaError, UsageError
+from dpsynth.errors import DataError, UsageError
+from dpsynth.large import fit_large_reserved
 from dpsynth.model.shares import Shares
 from dpsynth.privacy.intake import take_in
 from dpsynth.privacy.ledger import Ledger
-from dpsynth.privacy.spark_intake import SparkIntake, take_in_spark
+from dpsynth.privacy.spark_intake import Asked, SparkIntake, take_in_spark
 from dpsynth.schema import Schema
-from dpsynth.spark import noted_there, take_in_cluster
+from dpsynth.spark import take_in_cluster
 from dpsynth.spark_jobs import Jobs
 from dpsynth.spark_output import sample
 from dpsynth.spark_session import session
@@ -96,10 +97,8 @@ def on_cluster(
     source: Any, schema: Schema, spark: Any, keep: int = 10_000, holdout: float = 0.25
 ) -> SparkIntake:
     found = find(source, schema, spark)
-    return take_in_spark(
-        found.frame, found.reader, Jobs(spark), rows_per_unit=schema.unit.rows_per_unit,
-        by_unit=schema.unit.column is not None, holdout=holdout, keep=keep, stream=Stream.for_tests(b"split"),
-    )  # fmt: skip
+    asked = Asked(schema.unit.rows_per_unit, schema.unit.column is not None, holdout, keep)
+    return take_in_spark(found.frame, found.reader, Jobs(spark), asked, stream=Stream.for_tests(b"split"))
 
 
 def rows_of(table: Table) -> Counter[tuple[Any, ...]]:
@@ -198,6 +197,24 @@ def test_batches_of_persons(spark: Any, tmp_path: Path) -> None:
     assert [len(part.records) for part in nobody] == [0]
 
 
+def test_a_large_batch_comes_in_parts(spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the same coins: the same units, however many jobs draw them."""
+    typed(people()).to_parquet(tmp_path / "one.parquet")
+    there = on_cluster(tmp_path / "one.parquet", schema_of(True), spark).engine
+    drawn = []
+    for at_once in (module.DRAWN_BYTES, 2000):
+        monkeypatch.setattr(module, "DRAWN_BYTES", at_once)
+        batches = there.poisson_batches(0.5, 2, Stream.for_tests(b"coins"))
+        drawn.append([list(batch) for batch in batches])
+    for whole, parts in zip(*drawn, strict=True):
+        one, other = (
+            np.concatenate([np.column_stack([p.units, p.records.matrix()]) for p in some if len(p.records)])
+            for some in (whole, parts)
+        )
+        np.testing.assert_array_equal(one, other)
+    assert len(module._shares(0.5 * 11 * there.chunks.names["rows"].astype(float))) > 1
+
+
 class TestWhatIsComputedAgain:
     def test_a_lost_part_counts_as_before(self, spark: Any, tmp_path: Path) -> None:
         frame = typed(people())
@@ -233,7 +250,7 @@ class TestWhatIsComputedAgain:
             pytest.raises(DataError) as caught,
             account.reserve("fit", preview.charges, preview.budget, unit=preview.unit) as run,
         ):
-            dpsynth.spark.fit_spark_reserved(there, schema, preview, run)
+            fit_large_reserved(there, schema, preview, run)
         assert caught.value.code == "DPS-D181"
         assert account.spent().epsilon == pytest.approx(preview.certificate.epsilon)
 
@@ -262,7 +279,7 @@ def test_an_audit_later_finds_the_same_sample(by_person: bool, spark: Any, tmp_p
     typed(people()).to_parquet(tmp_path / "one.parquet")
     schema = schema_of(by_person)
     taken = take_in_cluster(tmp_path / "one.parquet", schema, holdout=0.3, keep=40)
-    note = json.loads(json.dumps(noted_there(taken, 0.3)))
+    note = json.loads(json.dumps(taken.note(0.3)))
     again = split_again(tmp_path / "one.parquet", schema, note)
     assert again.sampled
     for before, after in ((taken.training, again.training), (taken.holdout, again.holdout)):
@@ -352,9 +369,6 @@ class TestBadInput:
         with pytest.raises(UsageError) as caught:
             session("local[7]")
         assert caught.value.code == "DPS-U285"
-        schema = Schema(columns={"town": {"type": "category", "discover": {"max_values": 9}}})
-        with pytest.raises(SchemaError, match="discovered"):
-            take_in_cluster("none.parquet", schema, holdout=0.0)
 
 
 def test_fit_takes_a_frame(spark: Any) -> None:
