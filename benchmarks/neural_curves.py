@@ -35,6 +35,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.layout: Layout | None = None
+        self.training: Any = None
         self.curve: list[tuple[int, Array]] = []
         self.step = 0
 
@@ -48,12 +49,10 @@ class Watch:
 def watch_network(watch: Watch) -> None:
     def begun(training: Any, domain: Any, *rest: Any, **named: Any) -> None:
         BEGIN(training, domain, *rest, **named)
-        watch.layout = training._layout
+        watch.layout, watch.training = training._layout, training
 
     def moved(adam: Any, rate: float) -> None:
-        layout = watch.layout
-        assert layout is not None
-        watch.see(lambda: layout.softmax(adam._values.detach().cpu().numpy()), EVERY["network"])
+        watch.see(lambda: watch.training.shares(adam._values.detach().cpu().numpy()), EVERY["network"])
         MOVE(adam, rate)
 
     training_module.Training.__init__ = begun  # type: ignore[method-assign]

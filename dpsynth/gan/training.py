@@ -1,9 +1,11 @@
 """A mixture of products trained on noisy marginals. Post-processing: nothing here has ever seen a row.
 
-The loss is half the mean squared error of all measured cells in units of their noise, plus a pull of every component
-towards the one-way marginals, which keeps the mixture from explaining noise. The marginals of all pairs are blocks of one
-matrix product: with P (components, cells side by side), ``P' P / components`` holds them all. PyTorch is imported here and
-only when something is trained; what comes out is NumPy's.
+The loss is half the mean squared error of all measured cells in units of their noise, plus what the components tell of
+each column: the mean relative entropy of theirs to the one-way marginals. That pull keeps the mixture from explaining
+noise. It asks little of a cell that a component rules out, which a squared distance of logits would ask most of.
+
+The marginals of all pairs are blocks of one matrix product: with P (components, cells side by side), ``P' P / components``
+holds them all. PyTorch is imported here and only when something is trained; what comes out is NumPy's.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from dpsynth.errors import UsageError
 from dpsynth.gan import device as devices
 from dpsynth.gan.impossible import Impossible
 from dpsynth.gan.layout import Layout
+from dpsynth.gan.order import along, roots
 from dpsynth.pgm import MixtureModel
 from dpsynth.pgm.problem import Target
 from dpsynth.progress import Progress
@@ -29,7 +32,7 @@ from dpsynth.threads import one_thread
 
 Singles = NDArray[np.float32]
 
-SPREAD = 1.0
+SPREAD = 0.5
 """Standard deviation of the first logits around those of the one-way marginals."""
 
 SURE = 3.0
@@ -51,7 +54,7 @@ SEED = 0
 @dataclass(frozen=True)
 class Schedule:
     """At most `steps` of Adam: half of them, or until the loss has come to rest, at `rate`; as many with a rate that
-    falls to zero. `pull`: towards the one-way marginals."""
+    falls to zero. `pull`: weight of the relative entropy, in nats, to the one-way marginals."""
 
     steps: int
     rate: float
@@ -79,7 +82,7 @@ def require_torch() -> None:
 
 
 class Training:
-    """Logits, shape (components, cells side by side), that are trained in stages, with more targets in each."""
+    """Components' logits, shape (components, cells side by side), trained in stages, with more targets in each."""
 
     def __init__(
         self,
@@ -89,23 +92,26 @@ class Training:
         components: int,
         target: str | None = None,
         impossible: Impossible | None = None,
+        ordered: Mapping[str, int] | None = None,
     ) -> None:
         """`ones`: noisy shares of each attribute's cells, all positive; `total`: the released number of records. Each
         component is given a cell of the `target` to begin with, and nothing pulls it back from there. `impossible`: what
-        the mixture is kept away from."""
+        the mixture is kept away from; `ordered`: how many first cells of some attributes are in order."""
         self._layout, self.total = Layout(domain), total
         self._impossible = impossible or Impossible(self._layout, ())
-        noise = np.random.default_rng(SEED).standard_normal(
+        self._roots = roots(self._layout, {a: n for a, n in (ordered or {}).items() if a != target})
+        self._middle = np.log(self._layout.joined(ones))
+        # logits less the middle, before neighbours are brought together
+        self._free: Singles = np.float32(SPREAD) * np.random.default_rng(SEED).standard_normal(
             (components, self._layout.width), dtype=np.float32
         )
-        self._middle = np.log(self._layout.joined(ones))
-        self._logits: Singles = self._middle + np.float32(SPREAD) * noise
-        self._pulled = np.ones(self._layout.width, dtype=np.float32)
+        self._unpulled = -1
         if target is not None:
             columns = self._layout.columns(domain.index(target))
             cells = np.searchsorted(np.cumsum(ones[target])[:-1], (np.arange(components) + 0.5) / components)
-            self._logits[:, columns] = SURE * (2 * np.eye(domain[target], dtype=np.float32)[cells] - 1)
-            self._pulled[columns] = 0.0
+            begin = SURE * (2 * np.eye(domain[target], dtype=np.float32)[cells] - 1)
+            self._free[:, columns] = begin - self._middle[columns]
+            self._unpulled = domain.index(target)
 
     @property
     def domain(self) -> Domain:
@@ -113,10 +119,13 @@ class Training:
 
     def model(self) -> MixtureModel:
         """What has been learnt so far."""
-        tables = self._layout.apart(self._layout.softmax(self._logits))
-        components = len(self._logits)
+        components = len(self._free)
         weights = np.full(components, 1.0 / components)
-        return MixtureModel(self.domain, self.total, weights, tables)
+        return MixtureModel(self.domain, self.total, weights, self._layout.apart(self.shares(self._free)))
+
+    def shares(self, free: Singles) -> Singles:
+        """Those of each attribute's cells, shape (components, width), for what is trained."""
+        return self._layout.softmax(self._middle + along(self._layout, self._roots, free))
 
     @one_thread()
     def train(self, targets: Sequence[Target], schedule: Schedule, progress: Progress) -> list[float]:
@@ -133,37 +142,46 @@ class Training:
     def _trained(self, targets: Sequence[Target], schedule: Schedule, progress: Progress) -> list[float]:
 
         device = devices.chosen()
-        logits = devices.placed(self._logits, device).requires_grad_()
+        free = devices.placed(self._free, device).requires_grad_()
         loss = self._objective(targets, schedule.pull, device)
-        adam = _Adam(logits)
+        adam = _Adam(free)
         losses: list[float] = []
         steady = 0
         while len(losses) < (2 * steady or schedule.steps):
             progress("training", len(losses) / (2 * steady or schedule.steps))
             if not steady and (2 * len(losses) >= schedule.steps or _at_rest(losses)):
                 steady = len(losses)
-            error, pull = loss(logits)
+            error, pull = loss(free)
             (error + pull).backward()
             adam.step(schedule.rate * (2 - len(losses) / steady if steady else 1))
             losses.append(float(error.detach()))
-        self._logits = logits.detach().cpu().numpy()
+        self._free = free.detach().cpu().numpy()
         return losses
 
     def _objective(
         self, targets: Sequence[Target], pull: float, device: Any
     ) -> Callable[[Any], tuple[Any, Any]]:
-        """Logits -> (the error of what was measured, what it costs to be far from the middle and where nothing can be)."""
+        """What is trained -> (the error of what was measured, what it costs to tell of columns and to be where nothing
+        can be)."""
         import torch
 
-        middle, pulled = (devices.placed(t, device) for t in (self._middle, self._pulled))
+        order = {number: devices.placed(root, device) for number, root in self._roots.items()}
         ruled_out = [devices.placed(table, device) for _, table in self._impossible.tables]
-        loss = _Loss(self._layout, targets, self.total, len(self._logits), device)
+        loss = _Loss(self._layout, targets, self.total, len(self._free), device)
         sizes = list(self.domain.sizes)
+        middle = torch.split(devices.placed(self._middle, device), sizes)
 
-        def both(logits: Any) -> tuple[Any, Any]:
-            parts = [torch.softmax(part, 1) for part in torch.split(logits, sizes, 1)]
-            away = pull * (pulled * ((logits - middle) ** 2).mean(0)).sum()
-            return loss(parts), away + FORBIDDING * self._impossible.mass(parts, ruled_out)
+        def both(free: Any) -> tuple[Any, Any]:
+            parts: list[Any] = []
+            told: Any = 0.0
+            for number, part in enumerate(torch.split(free, sizes, 1)):
+                moved = part @ order[number] if number in order else part
+                logs = torch.log_softmax(middle[number] + moved, 1)
+                parts.append(logs.exp())
+                if number != self._unpulled:
+                    told = told + (parts[-1] * (logs - middle[number])).sum()
+            ruled = FORBIDDING * self._impossible.mass(parts, ruled_out)
+            return loss(parts), pull * told / len(free) + ruled
 
         return both
 

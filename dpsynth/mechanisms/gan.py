@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from dpsynth.budget import Cost
 from dpsynth.domain import Clique
+from dpsynth.gan import order
 from dpsynth.gan.critic import Critic, weights
 from dpsynth.gan.impossible import Impossible
 from dpsynth.gan.layout import Layout
@@ -138,7 +139,8 @@ class Gan:
         }
         rows = min(self.rows, ROWS_PER_CELL * layout.width)
         impossible = Impossible.of(door.domain, task.zeros, merges)
-        generator = LogitTable(layout, layout.joined(ones), rows, rng, impossible)
+        ordered = order.after(task.in_order, merges)
+        generator = LogitTable(layout, layout.joined(ones), rows, rng, impossible, ordered)
         crossed = None if target is None else door.domain.index(target)
         critic = Critic(layout, crossed, self.rate * independent.total)
         whole, done = self.steps * self.moves + self.tail, 0

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from dpsynth.budget import Cost
 from dpsynth.domain import Clique, Domain
+from dpsynth.gan import order
 from dpsynth.gan.impossible import Impossible
 from dpsynth.gan.training import Schedule, Training, multiplications, require_torch
 from dpsynth.measurement import Measurement
@@ -47,8 +48,8 @@ LABEL_SHARE, LABEL_COST, LABEL_POWER = 0.3, 0.036, 1.0
 """Of what the one-way marginals leave, for the model of the target, where it is drawn again: up to this cost for one row;
 above it the part falls with that power, as the mixture's own labels get better."""
 
-PAIRS_SHARE, TOLD_SHARE = 0.6, 0.4
-"""Of the rest, for the pairs, where there are triples to choose from: without a target, with one."""
+PAIRS_SHARE = 0.6
+"""Of the rest, for the pairs, where there are triples to choose from."""
 
 ERRORS_SHARE = 0.04
 """Of the rest, for the errors of pairs, and as much for those of triples."""
@@ -73,9 +74,8 @@ RATES = (0.1, 0.05)
 PARTS = ((0.0, 0.4), (0.4, 1.0))
 """Of the whole progress."""
 
-PULL, TOLD_PULL, MOST_PULL = 1.2, 2.0, 0.03
-"""The pull towards independence, for each part of the records that the noise of a typical pair's cell is: without a
-target, with one; and at most."""
+PULL, MOST_PULL = 45.0, 0.7
+"""The pull towards independence, for each part of the records that the noise of a typical pair's cell is; and at most."""
 
 STEPS = (200, 300)
 """With pairs alone, then with triples too, at most; fewer where a step is dear."""
@@ -128,7 +128,7 @@ class Network:
         typical = _typical_noise(planned, split)
         merges = coarse.merges_for(task, found, LIGHT * typical)
         noise = typical / _records(found)
-        state = _State(task, found, merges, min(MOST_PULL, (TOLD_PULL if _told(task) else PULL) * noise))
+        state = _State(task, found, merges, min(MOST_PULL, PULL * noise))
         door = curator.coarsened(merges)
         for number, stage in enumerate(split.stages):
             errors = door.errors(state.marginals(stage.candidates), stage.errors, stage.looked)
@@ -181,7 +181,15 @@ class _State:
         if self._training is None:
             impossible = Impossible.of(self._domain, self._task.zeros, self._merges)
             target = self._task.workload.target
-            self._training = Training(self._domain, self._ones, self._total, COMPONENTS, target, impossible)
+            self._training = Training(
+                self._domain,
+                self._ones,
+                self._total,
+                COMPONENTS,
+                target,
+                impossible,
+                order.after(self._task.in_order, self._merges),
+            )
         self._training.total = self._total
         work = multiplications(self._domain, [t.clique for t in targets], COMPONENTS)
         steps = STEPS[number]
@@ -236,18 +244,13 @@ def _split(task: Task, cost: Cost) -> _Split:
         rho = cost.rho / task.rows_per_unit**2
         drawn = LABEL_SHARE * min(1.0, (LABEL_COST / rho) ** LABEL_POWER)
         label, rest = rest.share(drawn), rest.share(1 - drawn)
-    part = 1.0 if not triples else TOLD_SHARE if _told(task) else PAIRS_SHARE
+    part = PAIRS_SHARE if triples else 1.0
     errors = rest.share(ERRORS_SHARE)
     stages = [_Stage(pairs, errors, rest.share(part - ERRORS_SHARE), LOOKED, PAIRS, len(pairs))]
     if triples:
         left = rest.share(1 - part - ERRORS_SHARE)
         stages.append(_Stage(triples, errors, left, ERRORS, TRIPLES, MOST_TRIPLES))
     return _Split(ones, tuple(stages), label)
-
-
-def _told(task: Task) -> bool:
-    """Whether a target is named."""
-    return task.workload.target is not None
 
 
 def _pairs(task: Task) -> list[Clique]:

@@ -283,9 +283,9 @@ def weigh_cliques_by_one(patch: pytest.MonkeyPatch) -> None:
 def alias_the_components(patch: pytest.MonkeyPatch) -> None:
     honest = LogitTable.__init__
 
-    def aliased(table: LogitTable, layout: Layout, ones: Any, rows: int, rng: Any) -> None:
-        honest(table, layout, ones, rows, rng)
-        table._logits = np.broadcast_to(table._logits[:1], table._logits.shape).copy()
+    def aliased(table: LogitTable, *given: Any) -> None:
+        honest(table, *given)
+        table._free = np.broadcast_to(table._free[:1], table._free.shape).copy()
 
     patch.setattr(table_module.LogitTable, "__init__", aliased)
 
