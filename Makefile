@@ -1,7 +1,8 @@
 # make demo   sets everything up and runs the main job on a bundled real table
 # make test   sets everything up and passes the tests
 # make test-browser  opens both reports in a real browser (needs chromium, and says so)
-# make test-spark test-postgres    tables on a Spark cluster, here of two workers (needs Java 17, and says so)
+# make test-spark    tables on a Spark cluster, here of two workers (needs Java 17, and says so)
+# make test-postgres tables of a database server of its own (needs PostgreSQL's initdb and pg_ctl, and says so)
 # make docs   builds the documentation site in build/site
 # make check  format, lint and strict types
 PYTHON ?= python3
@@ -12,7 +13,7 @@ STAMP := $(VENV)/.installed
 SHOTS ?= build/shots
 BROWSER ?= 1
 
-.PHONY: setup demo test test-browser test-spark docs check format clean
+.PHONY: setup demo test test-browser test-spark test-postgres docs check format clean
 
 setup: $(STAMP)
 
@@ -41,7 +42,7 @@ test-spark: setup
 # starts a server of its own, on a socket in a temporary folder; initdb comes with the package postgresql
 test-postgres: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,duckdb,databases]'
-	$(BIN)/python tests/with_postgres.py
+	$(BIN)/python tests/postgres/with_server.py
 
 # the site, into build/site; reads and loads nothing from elsewhere
 docs: setup

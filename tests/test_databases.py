@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -116,62 +115,3 @@ def test_a_project_names_a_database_beside_it(tmp_path: Path) -> None:
     assert address_of("postgresql://me@host:5432/db#s.t") == Address(
         "postgresql", "postgresql://me@host:5432/db", "s.t"
     )
-
-
-POSTGRES = os.environ.get("DPSYNTH_POSTGRES")
-"""Address of a database to make tables in, without a password; `make test-postgres` starts one."""
-
-
-@pytest.mark.skipif(POSTGRES is None, reason="make test-postgres")
-class TestPostgres:
-    @pytest.fixture
-    def address(self) -> str:
-        from adbc_driver_postgresql import dbapi
-
-        sql = [
-            'drop schema if exists "my schema" cascade',
-            'create schema "my schema"',
-            "create type \"my schema\".plan as enum ('A', 'B')",
-            'create table "my schema"."Claims" (person text, age smallint, town varchar(9), paid numeric(9, 2), '
-            'smoker boolean, born date, seen timestamptz, plan "my schema".plan, code char(3), id uuid)',
-            "insert into \"my schema\".\"Claims\" values ('p1', null, '日本', 9.99, true, '1990-01-01', "
-            "'2020-06-01 23:30:00+00', 'B', '7', '00000000-0000-0000-0000-000000000001'), "
-            "('p2', 31, 'Zürich', 10, false, '2009-12-31', '2020-01-01 00:00:00+01', 'A', 'abc', "
-            "'00000000-0000-0000-0000-000000000002')",
-        ]
-        with closing(dbapi.connect(POSTGRES)) as connection, closing(connection.cursor()) as cursor:
-            for command in sql:
-                cursor.execute(command)
-            connection.commit()
-        return f"{POSTGRES}#my%20schema.Claims"
-
-    def test_all_kinds_of_columns(self, address: str) -> None:
-        schema = Schema(
-            columns={
-                **{n: c for n, c in SCHEMA.model_dump(exclude_unset=True)["columns"].items() if n != "note"},
-                "seen": {"type": "datetime", "min": "2020-01-01T00:00", "max": "2020-12-31T23:59", "cells": 12,
-                         "timezone": "Europe/Paris"},
-                "plan": {"type": "category", "values": ["A", "B"]},
-                "code": {"type": "category", "values": ["7", "abc"]},
-                "id": {"type": "id"},
-            },
-            unit={"entity": "person", "column": "person", "rows_per_unit": 2},
-        )  # fmt: skip
-        table = read_table(address, schema)
-        frame = table.to_frame()
-        assert frame["town"].tolist() == ["日本", "Zürich"]
-        assert frame["paid"].tolist() == [9.99, 10.0]
-        assert frame["plan"].tolist() == ["B", "A"]
-        assert frame["code"].tolist() == ["7", "abc"]
-        assert frame["smoker"].tolist() == [True, False]
-        assert table.missing["age"].tolist() == [True, False]
-        assert [str(moment) for moment in frame["seen"]] == [
-            "2020-06-02 01:30:00+02:00",
-            "2020-01-01 00:00:00+01:00",
-        ]
-        same(joined(list(scan(address, schema, rows=1))), table)
-
-    def test_what_cannot_be_read(self, address: str) -> None:
-        for wrong in (address + "x", f"{POSTGRES}x#t"):
-            with pytest.raises(DataError):
-                read_table(wrong, SCHEMA)
