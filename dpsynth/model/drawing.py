@@ -22,10 +22,12 @@ from dpsynth.model.finishing import Finishing
 from dpsynth.model.groups import LEAST_EXPECTED, Balance, Groups
 from dpsynth.model.partial import DECODED, Partial
 from dpsynth.model.ruling import require_functions
+from dpsynth.model.thinning import thinned_batches
 from dpsynth.model.totalling import Totalling, kinds_of
 from dpsynth.model.units import Units
 from dpsynth.persons import UnitSizes
 from dpsynth.records import Records
+from dpsynth.records import joined as joined_records
 from dpsynth.schema import Schema
 from dpsynth.table import Source, Table, joined
 
@@ -92,7 +94,7 @@ class Drawable:
         """`n` encoded records (`default_rows()` without a number)."""
         rows = self.default_rows() if n is None else _row_number(n)
         require_rows(rows, len(self.domain))
-        return self.generator.sample(rows, rng)
+        return joined_records(list(thinned_batches(self.generator, rows, rng)))
 
     def sample_batches(
         self,
@@ -108,7 +110,8 @@ class Drawable:
         `where` is a condition as `dpsynth.conditions` reads it; all rows meet it, and have the model's distribution
         given that. Then `n` defaults to the number of such rows that the model expects. `balance` fixes how many rows
         each value of a column, or each combination of several, gets (see `model.groups.Balance`); `rows_each` rows
-        each, instead of `n` in all. Everything else is drawn from the model given the group, exactly.
+        each, instead of `n` in all. Everything else is drawn from the model given the group, exactly. Other samples are
+        thinned from more candidates, so that they stray less from the model (see `model.thinning`).
 
         Declared totals of the table hold for rows without `where` and `balance`: exactly for as many rows as they are
         about (the default then), in proportion for others.
@@ -146,7 +149,7 @@ class Drawable:
         rows = _row_number(max(1, round(generator.total)) if n is None else n)
         encoding.require_ids(rows)
         if groups is None:
-            return decoded(finishing, generator.sample_batches(rows, source), source)
+            return decoded(finishing, thinned_batches(generator, rows, source), source)
         groups.require_mass(generator, encoding)
         return decoded(finishing, groups.records(generator, rows, source), source)
 
@@ -166,7 +169,7 @@ class Drawable:
         placed = frozenset(totals.grouping)
         finishing = self.finishing(None, self.generator, placed=placed, sums=sums)
         batches = (
-            self.generator.sample_batches(rows, rng)
+            thinned_batches(self.generator, rows, rng)
             if kinds is None
             else kinds.records(self.generator, rows, rng)
         )

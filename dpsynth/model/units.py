@@ -24,6 +24,7 @@ from dpsynth.errors import UsageError
 from dpsynth.evidence import Evidence
 from dpsynth.model.places import Barred, Places, barred_by, meets
 from dpsynth.model.sequencing import Sequenced
+from dpsynth.model.thinning import thinned_batches
 from dpsynth.persons import UnitSizes, sizes_for, sizes_of
 from dpsynth.pgm.completing import Impossible, complete
 from dpsynth.records import Records
@@ -146,7 +147,7 @@ class Units:
         width = np.arange(1, len(counts.by_size) + 1)
         number = max(1, -(-counts.rows // BATCH))
         alike = not self.static and self.schema.unit.order is None
-        records = _Stream(self.given.sample_batches(counts.rows if alike else counts.units, rng))
+        records = _Stream(thinned_batches(self.given, counts.rows if alike else counts.units, rng))
         first_unit, first_row = 0, 0
         for batch in range(number):
             part = counts.by_size * (batch + 1) // number - counts.by_size * batch // number
