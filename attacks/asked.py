@@ -10,7 +10,7 @@ from attacks.membership.classifier import Classifier
 from attacks.membership.density import DensityRatio, MonteCarlo
 from attacks.membership.ensemble import Ensemble
 from attacks.membership.joins import Join
-from attacks.membership.marginals import MarginalRatio, ThreeWayRatio
+from attacks.membership.marginals import GuessedTree, MarginalRatio, ThreeWayRatio
 from attacks.reidentification.linkage import LinkByKnown, RatioTest
 from attacks.reidentification.nearest import CloserThanPeople, ClosestRecord
 from attacks.reidentification.origin import Origin
@@ -74,6 +74,8 @@ def _membership(view: View) -> list[AnyAttack]:
         chosen.insert(0, Join("exact row", f"{rows} with the target's values, word for word", cells=False))
     if view.cliques:
         chosen.insert(1, MarginalRatio("marginal ratio, cliques known", known=True))
+    elif len(view.synthetic.cells.domain) > 2:
+        chosen.insert(1, GuessedTree())
     return chosen
 
 

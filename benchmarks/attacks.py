@@ -4,6 +4,7 @@
     python -m benchmarks.attacks power --data DIR       # planted leaks, 20 seeds each
     python -m benchmarks.attacks outputs --data DIR     # every attack on every leaky output, with the extended set
     python -m benchmarks.attacks models --data DIR      # our own generators at several epsilons and without privacy
+    python -m benchmarks.attacks again --data DIR       # some runs of earlier code once more: is the result the same?
     python -m benchmarks.attacks report                 # the tables, from what is stored; runs nothing
 
 `outputs` and `models` ask anonymeter about the same rows, in an environment of its own (--without-peer: they do not).
@@ -49,10 +50,27 @@ class Store:
         self.path, self.version = path, digest()
         lines = path.read_text().splitlines() if path.exists() else []
         self.known = {tuple(line["key"]): line for line in map(json.loads, lines)}
+        self.again = self.seen = (
+            0  # every so many-th result of earlier code is computed once more, and nothing else
+        )
 
     def once(self, key: Key, compute: Callable[[], dict[str, Any]]) -> None:
-        if key in self.known:
+        if self.again:
+            self._compare(key, compute)
+        elif key not in self.known:
+            self._add(key, compute)
+
+    def _compare(self, key: Key, compute: Callable[[], dict[str, Any]]) -> None:
+        line = self.known.get(key)
+        if line is None or line.get("attacks_version") == self.version:
             return
+        self.seen += 1
+        if self.seen % self.again == 0:
+            now = compute()
+            same = all(line[name] == value for name, value in now.items())
+            self._add(("again", *key), lambda: {"same": same, "of": line.get("attacks_version")})
+
+    def _add(self, key: Key, compute: Callable[[], dict[str, Any]]) -> None:
         start = time.process_time()
         found = compute()
         took = round(time.process_time() - start, 2)
@@ -240,11 +258,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("mode", choices=[*CALIBRATION, *BESIDE, "report"])
+    parser.add_argument("mode", choices=[*CALIBRATION, *BESIDE, "again", "report"])
     parser.add_argument("--data", type=Path)
     parser.add_argument("--store", type=Path, default=STORE)
     parser.add_argument("--repeats", type=int, default=0)
     parser.add_argument("--tables", nargs="+", default=list(TABLES))
+    parser.add_argument("--every", type=int, default=5, help="again: one run of so many")
     parser.add_argument("--only", default="", help="outputs and models whose name begins so")
     parser.add_argument("--without-peer", action="store_true", help="leave anonymeter out")
     chosen = parser.parse_args()
@@ -255,9 +274,11 @@ def main() -> None:
     if chosen.data is None:
         sys.exit("--data is needed: the folder of the tables")
     data = list(tables(chosen.data, tuple(chosen.tables)))
-    if chosen.mode in CALIBRATION:
-        work, repeats = CALIBRATION[chosen.mode]
-        work(data, store, chosen.repeats or repeats)
+    if chosen.mode in (*CALIBRATION, "again"):
+        store.again = chosen.every if chosen.mode == "again" else 0
+        for name, (work, repeats) in CALIBRATION.items():
+            if chosen.mode in (name, "again"):
+                work(data, store, chosen.repeats or repeats)
         return
     beside, repeats = BESIDE[chosen.mode]
     other = None if chosen.without_peer else Anonymeter()

@@ -16,7 +16,7 @@ marginals is taken into account too. On Adult that is worth, in AUC, .75 for .69
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -117,32 +117,81 @@ class MarginalRatio:
             raise ValueError("the generator's cliques are not known in this view")
         real, synthetic = compact(view)
         wanted = view.cliques if self.known and view.cliques else all_pairs(real.domain)
-        cliques = [clique for clique in wanted if clique and real.domain.size(clique) <= _CELLS]
-        found = [Residual.of(real, synthetic, clique) for clique in _best_fitting(cliques, real, synthetic)]
-        scores = self._scores(found, len(synthetic) / len(real)) if found else np.zeros(len(real))
-        return view.candidates.total(scores)
+        return view.candidates.total(leaning(real, synthetic, wanted, self.ridge))
 
-    def _scores(self, found: list[Residual], rate: float) -> Floats:
-        sampling = min(part.misfit for part in found)
-        from scipy.sparse.linalg import LinearOperator, cg  # slow to load
 
-        noise = [max(part.misfit - sampling, self.ridge * sampling) for part in found]
-        own = np.concatenate([np.full(len(p.scale), n) for p, n in zip(found, noise, strict=True)])
-        target = np.concatenate([part.residual / np.sqrt(part.scale) for part in found])
-        rows = _indicators(found)
-        size = (len(target), len(target))
+@dataclass(frozen=True)
+class GuessedTree:
+    """The same on a tree of pairs, for who does not know which tables were measured: he reads them off the rows.
 
-        def covariance(vector: NDArray[np.float64]) -> NDArray[np.float64]:
-            return np.asarray(sampling * rate * (rows.T @ (rows @ vector)) + own * vector)
+    Methods of marginals choose a spanning tree of the strongest dependences (Chow and Liu 1968); what they sample has the
+    same tree, nearly edge by edge. The idea is that of TAMIS (Andrey, Le Bars and Tommasi 2025). On a tree without noise its
+    area is .80, .84 and .88 where all pairs give .69, .70 and .72 (Adult, national2019, bank marketing; 1000 members).
+    """
 
-        def scaled(vector: NDArray[np.float64]) -> NDArray[np.float64]:
-            return np.asarray(vector / (sampling + own))
+    name: str = "marginal ratio, guessed tree"
 
-        weights, _ = cg(
-            LinearOperator(size, matvec=covariance, dtype=np.float64), target, rtol=1e-6, maxiter=_STEPS,
-            M=LinearOperator(size, matvec=scaled, dtype=np.float64),
-        )  # fmt: skip
-        return np.asarray(rows @ weights)
+    @property
+    def threat(self) -> ThreatModel:
+        held = (Holds.SYNTHETIC, Holds.REFERENCE, Holds.METHOD)
+        return ThreatModel(
+            held, Wants.MEMBERSHIP, "guesses a tree of measured two-way tables and compares these"
+        )
+
+    def __call__(self, view: View, rng: np.random.Generator) -> Floats:
+        real, synthetic = compact(view)
+        return view.candidates.total(leaning(real, synthetic, spanning_tree(synthetic)))
+
+
+def spanning_tree(records: Records) -> tuple[Clique, ...]:
+    """The pairs of a tree over all attributes that has the largest sum of mutual information in these rows."""
+    from scipy.sparse.csgraph import minimum_spanning_tree  # slow to load
+
+    names, width = records.domain.attributes, len(records.domain)
+    away = np.zeros((width, width))
+    for i, j in itertools.combinations(range(width), 2):
+        away[i, j] = -_information(records, (names[i], names[j])) - 1e-9  # a weight of 0 would be no edge
+    tree = minimum_spanning_tree(away).tocoo()
+    return tuple((names[i], names[j]) for i, j in zip(tree.row.tolist(), tree.col.tolist(), strict=True))
+
+
+def _information(records: Records, pair: Clique) -> float:
+    """Mutual information in nats."""
+    counts = np.bincount(_flat(records, pair), minlength=records.domain.size(pair))
+    share = counts.reshape(records.domain[pair[0]], -1) / max(1, len(records))
+    apart = share.sum(axis=1, keepdims=True) * share.sum(axis=0, keepdims=True)
+    there = share > 0
+    return float((share[there] * np.log(share[there] / apart[there])).sum())
+
+
+def leaning(real: Records, synthetic: Records, wanted: Sequence[Clique], ridge: float = 1.0) -> Floats:
+    """Per real row how far the synthetic table leans towards its cells in these cliques, shape (rows,)."""
+    cliques = [clique for clique in wanted if clique and real.domain.size(clique) <= _CELLS]
+    found = [Residual.of(real, synthetic, clique) for clique in _best_fitting(cliques, real, synthetic)]
+    return _solved(found, len(synthetic) / len(real), ridge) if found else np.zeros(len(real))
+
+
+def _solved(found: list[Residual], rate: float, ridge: float) -> Floats:
+    from scipy.sparse.linalg import LinearOperator, cg  # slow to load
+
+    sampling = min(part.misfit for part in found)
+    noise = [max(part.misfit - sampling, ridge * sampling) for part in found]
+    own = np.concatenate([np.full(len(p.scale), n) for p, n in zip(found, noise, strict=True)])
+    target = np.concatenate([part.residual / np.sqrt(part.scale) for part in found])
+    rows = _indicators(found)
+    size = (len(target), len(target))
+
+    def covariance(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(sampling * rate * (rows.T @ (rows @ vector)) + own * vector)
+
+    def scaled(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(vector / (sampling + own))
+
+    weights, _ = cg(
+        LinearOperator(size, matvec=covariance, dtype=np.float64), target, rtol=1e-6, maxiter=_STEPS,
+        M=LinearOperator(size, matvec=scaled, dtype=np.float64),
+    )  # fmt: skip
+    return np.asarray(rows @ weights)
 
 
 def _indicators(found: list[Residual]) -> csr_array:

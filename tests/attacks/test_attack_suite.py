@@ -13,6 +13,7 @@ from attacked_files import SCHEMA, Files, frame
 
 import attacks
 from attacks import INCONCLUSIVE, LEAK, NO_EVIDENCE, VIOLATION
+from attacks.membership.marginals import GuessedTree, MarginalRatio, spanning_tree
 from dpsynth.errors import AuditError, DataError
 from dpsynth.records import Records
 from dpsynth.schema import Schema
@@ -70,6 +71,24 @@ def test_noiseless_marginals_are_found_by_the_likelihood_ratio(files: Make) -> N
     assert found["marginal ratio"].adjusted_p <= 0.05
     assert found["marginal ratio, cliques known"].auc.value > found["marginal ratio"].auc.value
     assert found["closest record"].auc.high < found["marginal ratio"].auc.low  # distances miss it
+
+
+def test_who_guesses_the_tree_needs_not_be_told(files: Make) -> None:
+    """He reads the measured pairs off the rows, and sees nearly what somebody sees who knows them."""
+    case = files(1000, 500)
+    synthetic, cliques = known_leaks.tree(case.members, 1000, case.rng)
+    truth = {frozenset(clique) for clique in cliques}
+    assert len({frozenset(pair) for pair in spanning_tree(synthetic)} & truth) >= len(truth) - 1
+    attack = GuessedTree()
+    result = case.run(synthetic, attacks=[attack, MarginalRatio()])
+    guessed, pairs = (
+        next(a for a in result.attacks if a.name == name and a.group == "everyone")
+        for name in (attack.name, "marginal ratio")
+    )
+    assert guessed.auc.value > pairs.auc.value
+    assert "guesses a tree" in guessed.threat.sentence
+    fresh = case.run(case.reference, attacks=[attack])
+    assert min(a.adjusted_p for a in fresh.attacks) > 1e-3, "no leak that chance would not give"
 
 
 def test_fresh_rows_and_independent_rows_show_nothing(files: Make) -> None:
