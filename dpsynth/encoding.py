@@ -162,7 +162,11 @@ def _encode(column: Modelled, values: NDArray[Any]) -> NDArray[Any]:
             return np.searchsorted(column.starts, values, side="right") - 1
         case IntegerColumn() | NumberColumn():
             edges = column.starts if isinstance(column, IntegerColumn) else column.lower
-            cells = np.searchsorted(edges, values, side="right") - 1
+            cells: NDArray[np.int64]
+            if isinstance(column, IntegerColumn) and edges[-1] - edges[0] == len(edges) - 1:
+                cells = np.minimum(values - edges[0], len(edges) - 1)  # a cell for each number
+            else:
+                cells = np.searchsorted(edges, values, side="right") - 1
             for i, code in enumerate(column.special):
                 cells[values == code] = len(edges) + i
             return cells

@@ -21,7 +21,7 @@ from dpsynth.progress import Progress, silent
 from dpsynth.schema import Schema
 from dpsynth.synthesis import Plan, fit_behind, unit_keys, unit_of
 from dpsynth.table import Table
-from dpsynth.table.scanning import BATCH, scan
+from dpsynth.table.scanning import scan
 
 SAMPLE = 30_000
 """About how many units of the training part, and of the held-out part, attacks and evaluation look at."""
@@ -48,13 +48,8 @@ def take_in_large(
 
     Raises DataError for rows that do not fit or break a constraint, CapacityError when the disk is full.
     """
-    tables = _told(_kept_rules(_scanned(source, schema), schema, despite), progress)
+    tables = _told(_kept_rules(scan(source, schema), schema, despite), progress)
     return take_in_stream(tables, _rules(schema, holdout, keep), folder=folder, compared=compared)
-
-
-def _scanned(source: Any, schema: Schema) -> Iterator[Table]:
-    """Fewer rows at once where each brings the text of its id and two hashes."""
-    return scan(source, schema, rows=BATCH if schema.unit.column is None else BATCH // 4)
 
 
 def _rules(schema: Schema, holdout: float, keep: int) -> Split:
@@ -99,7 +94,7 @@ def sample_again(
             "dpsynth run attacks with that sample; or give --train and --holdout",
         ) from None
     rules = _rules(schema, note["probability"], keep)
-    training, holdout, fingerprint = sampled_again(_told(_scanned(source, schema), progress), rules, run_key)
+    training, holdout, fingerprint = sampled_again(_told(scan(source, schema), progress), rules, run_key)
     if fingerprint.hex() != note.get("table_sha256"):
         raise UsageError(
             "U294", "the hold-out file belongs to another table", "give the table that was fitted, unchanged"

@@ -255,11 +255,11 @@ def unit_keys(table: Table, nameless: Iterator[int] | None = None) -> UnitNames 
     if table.units is None or table.unit_labels is None:
         raise ValueError("the table lacks the column of its unit")
     nameless = itertools.count() if nameless is None else nameless
-    gone = [label is None for label in table.unit_labels]
     one, nothing = (pa.scalar(text, pa.large_string()) for text in ("\x01", ""))
     texts = pa.array(table.unit_labels, pa.large_string())
     names = pc.binary_join_element_wise(one, texts, nothing).cast(pa.large_binary())
-    if any(gone):
+    if texts.null_count:
+        gone = texts.is_null().to_pylist()
         own = pa.array([b"\x00%d" % next(nameless) if one else None for one in gone], pa.large_binary())
         names = pc.coalesce(names, own)
     return UnitNames.coded(names, table.units)

@@ -31,14 +31,17 @@ def _ordered(units: tuple[Words, Words], ranks: tuple[Words, Words]) -> tuple[ND
     Two sorts of single words, which are several times as fast as one by four: by the first word of the unit, then by the
     number of the unit with as much of the rank as there is room for. Where that cannot tell, all four words do.
     """
-    order = np.argsort(units[0], kind="stable")
+    order = np.argsort(units[0])
     number = np.cumsum(_starts(units[0][order])) - 1
     bits = int(number[-1]).bit_length() if len(number) else 0
     both = (number.astype(np.uint64) << np.uint64(_BITS - bits)) if bits else np.zeros(len(order), np.uint64)
     both |= ranks[0][order] >> np.uint64(bits)
-    order = order[np.argsort(both, kind="stable")]
-    if _doubtful(units, ranks, order, np.sort(both)):
+    sorted_both = np.argsort(both)
+    order, both = order[sorted_both], both[sorted_both]
+    if _doubtful(units, ranks, order, both):
         order = np.lexsort((ranks[1], ranks[0], units[1], units[0]))
+    elif (both[1:] == both[:-1]).any():
+        order = order[np.lexsort((order, both))]  # equal ones in the order of their rows
     starts = _starts(units[0][order]) | _starts(units[1][order])
     return order, starts
 

@@ -24,7 +24,7 @@ RUN_KEY_BYTES = 32
 _COIN_BITS = 53
 _HOLD_OUT = b"hold-out"
 _BLOCK = 1 << 16
-"""Rows whose coins are made together."""
+"""Rows whose coins, or ranks, are made together."""
 UNCOMPILED = 1 << 16
 """Names and records that are hashed one by one in a process before the compiled loops are loaded: ten times slower each, but
 loading takes as long as this many. The digests are the same."""
@@ -108,6 +108,13 @@ def coins_of(words: NDArray[np.uint64]) -> NDArray[np.float64]:
 
 def ranks(units: UnitNames, records: Records, rows: NDArray[np.int64], run_key: bytes) -> NDArray[np.uint64]:
     """`rank` of each of these rows of `records` as four words, which sort as its bytes do, shape (rows, 4)."""
+    found = np.empty((len(rows), 4), dtype=np.uint64)
+    for first in range(0, len(rows), _BLOCK):
+        found[first : first + _BLOCK] = _ranks(units, records, rows[first : first + _BLOCK], run_key)
+    return found
+
+
+def _ranks(units: UnitNames, records: Records, rows: NDArray[np.int64], run_key: bytes) -> NDArray[np.uint64]:
     cells = np.empty((len(rows), len(records.columns)), dtype="<u4")
     for i, column in enumerate(records.columns):
         cells[:, i] = column[rows]

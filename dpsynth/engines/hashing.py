@@ -46,9 +46,9 @@ FIRST = np.array([isqrt(p << 64) & 0xFFFFFFFF for p in _primes(8)], dtype=np.uin
 
 def after(block: bytes) -> State:
     """The state after one block."""
-    state = FIRST[:, None].copy()
-    _absorb(state, np.frombuffer(block, np.uint8)[None])
-    return state[:, 0]
+    states = _beginning(FIRST, 1)
+    _absorb(states, np.frombuffer(block, np.uint8)[None])
+    return states[0, :, 0].copy()
 
 
 def digests(messages: Bytes, began: State = FIRST, before: int = 0) -> Bytes:
@@ -58,27 +58,30 @@ def digests(messages: Bytes, began: State = FIRST, before: int = 0) -> Bytes:
     many, length = messages.shape
     found = np.empty((many, DIGEST), dtype=np.uint8)
     size = -(-(length + 9) // BLOCK) * BLOCK
-    end = np.frombuffer((8 * (before + length)).to_bytes(8, "big"), np.uint8)
     for first in range(0, many, _PIECE):
         some = messages[first : first + _PIECE]
         padded = np.zeros((len(some), size), dtype=np.uint8)
         padded[:, :length] = some
         padded[:, length] = 0x80
-        padded[:, -8:] = end
-        state = np.repeat(began[:, None], len(some), axis=1)
+        padded[:, -8:] = np.frombuffer((8 * (before + length)).to_bytes(8, "big"), np.uint8)
+        states = _beginning(began, len(some))
         for block in range(0, size, BLOCK):
-            _absorb(state, padded[:, block : block + BLOCK])
-        found[first : first + len(some)] = np.ascontiguousarray(state.T).astype(">u4").view(np.uint8)
+            _absorb(states, padded[:, block : block + BLOCK])
+        words = states.transpose(0, 2, 1).reshape(-1, len(FIRST))[: len(some)]
+        found[first : first + len(some)] = words.astype(">u4", order="C").view(np.uint8)
     return found
 
 
-def _absorb(state: State, block: Bytes) -> None:
-    """`state`, shape (8, messages), after 64 bytes of each message, shape (messages, 64)."""
+def _beginning(state: State, messages: int) -> State:
+    """The same state for so many messages and as many more as fill the lanes, shape (parts, 8, lanes)."""
+    return np.broadcast_to(state[:, None], (-(-messages // _LANES), len(FIRST), _LANES)).copy()
+
+
+def _absorb(states: State, block: Bytes) -> None:
+    """`states` after 64 bytes of each message, shape (messages, 64)."""
     from dpsynth.engines import hashing_loops
 
-    words = np.ascontiguousarray(block).view(">u4").T.astype(np.uint32, order="C")
-    for first in range(0, state.shape[1], _LANES):
-        lanes = slice(first, first + _LANES)
-        own = np.ascontiguousarray(state[:, lanes])
-        hashing_loops.absorb(own, np.ascontiguousarray(words[:, lanes]), _CONSTANTS)
-        state[:, lanes] = own
+    words = np.zeros((len(states) * _LANES, BLOCK // 4), dtype=np.uint32)
+    words[: len(block)] = np.ascontiguousarray(block).view(">u4")
+    blocks = np.ascontiguousarray(words.reshape(len(states), _LANES, -1).transpose(0, 2, 1))
+    hashing_loops.absorb(states, blocks, _CONSTANTS)

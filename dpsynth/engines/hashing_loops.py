@@ -57,8 +57,14 @@ def decide(a: Any, b: Any, c: Any, d: Any, h: Any) -> None:
 
 
 @compiled
-def absorb(state: Any, words: Any, constants: Any) -> None:
-    """`state`, shape (8, lanes), after the block `words`, shape (16, lanes), which is used up."""
+def absorb(states: Any, blocks: Any, constants: Any) -> None:
+    """`states`, shape (parts, 8, lanes), after `blocks`, shape (parts, 16, lanes), which are used up."""
+    for part in range(len(states)):
+        absorb_part(states[part], blocks[part], constants)
+
+
+@compiled
+def absorb_part(state: Any, words: Any, constants: Any) -> None:
     v = state.copy()
     for r in range(64):  # no word moves: the eight change their roles
         if r >= 16:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,8 @@ class _Some:
 
     def below(self, ceiling: float) -> _Some:
         kept = np.flatnonzero(self.coins < ceiling)
+        if len(kept) == len(self.coins):
+            return self
         if self.units is None:
             return _Some(self.rows.take(kept), self.coins[kept], None)
         units = self.units.take(kept).compact()
@@ -127,13 +130,16 @@ class _Side:
     def __init__(self, most: int) -> None:
         self._most, self.ceiling = most, 1.0
         self._parts: list[_Some] = []
+        self._enough = 4 * most
 
     def take(self, some: _Some) -> None:
         kept = some.below(self.ceiling)
+        self._kinds = {name: values.dtype for name, values in some.rows.values.items()}
         if len(kept.rows) or not self._parts:
-            self._parts.append(kept)
-        if sum(len(part.rows) for part in self._parts) > 4 * self._most:
+            self._parts.append(replace(kept, rows=_narrow(kept.rows)))
+        if sum(len(part.rows) for part in self._parts) > self._enough:
             self._prune()
+            self._enough = max(4 * self._most, len(self._parts[0].rows) * 3 // 2)
 
     def _prune(self) -> None:
         coins = np.unique(np.concatenate([part.coins for part in self._parts]))
@@ -143,8 +149,25 @@ class _Side:
         self._parts = [whole]
 
     def rows(self) -> _Some:
+        """All that are kept, as they came."""
         self._prune()
-        return self._parts[0]
+        some = self._parts[0]
+        values = {
+            name: array.astype(self._kinds[name], copy=False) for name, array in some.rows.values.items()
+        }
+        return replace(some, rows=replace(some.rows, values=values))
+
+
+def _narrow(table: Table) -> Table:
+    """Whole numbers in the smallest signed type that holds a column's: most of these rows are let go of again."""
+    return replace(table, values={name: _narrowed(array) for name, array in table.values.items()})
+
+
+def _narrowed(array: NDArray[Any]) -> NDArray[Any]:
+    if array.dtype.kind != "i" or not len(array):
+        return array
+    widest = min(int(array.min()), -1 - int(array.max()))
+    return array.astype(np.min_scalar_type(widest), copy=False)
 
 
 def _together(parts: Sequence[_Some]) -> _Some:

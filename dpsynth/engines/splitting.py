@@ -1,8 +1,9 @@
 """A stream of encoded rows -> bounded training records on disk: the same units, rows and hold-out as in memory.
 
 Where a row is a unit, its coin is thrown as it comes by. Where units have rows all over the stream, training rows go to
-one of `BUCKETS` files by a keyed hash of their unit, so that a unit's rows meet; then one bucket after the other is
-brought into memory, sorted by unit and rank, cut to the bound and written to its place. Memory holds a batch, or a bucket.
+one of `BUCKETS` files by a keyed hash of their unit, so that a unit's rows meet; then one bucket after the other, in parts
+where it is large, is brought into memory, sorted by unit and rank, cut to the bound and written to its place. Memory holds
+a batch, or a part of a bucket.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from dpsynth.records import Records, code_dtype
 from dpsynth.unit_names import UnitNames
 
 BUCKETS = 64
+TOGETHER = 1 << 19
+"""About so many rows of a bucket are brought into memory at once: of a fuller one, one part of its units after another."""
 _KEYS = ["unit 0", "unit 1", "rank 0", "rank 1"]
 _PAIRS = (("unit 0", "unit 1"), ("rank 0", "rank 1"))
 
@@ -105,7 +108,7 @@ class _Units:
             rows[name] = values
         for i, codes in enumerate(batch.records.columns):
             rows[str(i)] = codes[training]
-        bucket = (keys[:, 0] % np.uint64(BUCKETS)).astype(np.int64)
+        bucket = (keys[:, 0] % np.uint64(BUCKETS)).astype(np.uint8)  # sorted by its digits
         order = np.argsort(bucket, kind="stable")
         ends = np.cumsum(np.bincount(bucket, minlength=BUCKETS))
         for number, part in enumerate(np.split(rows[order], ends[:-1])):
@@ -115,13 +118,27 @@ class _Units:
     def engine(self) -> SpoolEngine:
         spool, sizes = Spool(self._domain, self._folder), Column(np.uint16, self._folder)
         while self._buckets:
-            rows = self._buckets[-1].read(0, self._buckets[-1].rows)
+            bucket = self._buckets[-1]
+            parts = -(-bucket.rows // TOGETHER)
+            for part in range(parts):
+                rows = _part(bucket, part, parts)
+                kept, held = _bounded(rows, self._bound)
+                columns = tuple(rows[str(i)][kept] for i in range(len(self._domain)))
+                spool.append(Records(self._domain, columns))
+                sizes.append(held)
             self._buckets.pop()  # its file goes with it: never two copies of everything
-            kept, held = _bounded(rows, self._bound)
-            columns = tuple(np.ascontiguousarray(kept[str(i)]) for i in range(len(self._domain)))
-            spool.append(Records(self._domain, columns))
-            sizes.append(held)
         return SpoolEngine(spool, self._bound, sizes)
+
+
+def _part(bucket: Column, part: int, parts: int) -> NDArray[Any]:
+    """The rows of some of a bucket's units, whose hash says so; the bucket is read once for each part."""
+    if parts == 1:
+        return bucket.read(0, bucket.rows)
+    found = []
+    for first in range(0, bucket.rows, TOGETHER // 4):
+        rows = bucket.read(first, TOGETHER // 4)
+        found.append(rows[rows["unit 0"] // np.uint64(BUCKETS) % np.uint64(parts) == part])
+    return np.concatenate(found)
 
 
 def _keys(batch: Batch, holdout: float, run_key: bytes) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
@@ -133,8 +150,8 @@ def _keys(batch: Batch, holdout: float, run_key: bytes) -> tuple[NDArray[np.int6
     return training, np.concatenate([words[units.codes[training], 1:3], ranked[:, :2]], axis=1)
 
 
-def _bounded(rows: NDArray[Any], bound: int) -> tuple[NDArray[Any], NDArray[np.uint16]]:
+def _bounded(rows: NDArray[Any], bound: int) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
     """The first `bound` rows of each unit by rank, a unit's rows together, and how many each unit has."""
     units, found = ((np.ascontiguousarray(rows[one]), np.ascontiguousarray(rows[two])) for one, two in _PAIRS)
     kept, sizes = first_of_each(units, found, bound)
-    return rows[kept], sizes.astype(np.uint16)
+    return kept, sizes.astype(np.uint16)

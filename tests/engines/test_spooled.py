@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpsynth.domain import Domain
+from dpsynth.engines import splitting
 from dpsynth.engines import spooled as module
 from dpsynth.engines.coins import row_coins
 from dpsynth.engines.memory import MemoryEngine, bound_and_split
@@ -42,6 +43,8 @@ cuts = st.lists(st.integers(0, 60), max_size=3)
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CHUNK", 7)
+    monkeypatch.setattr(splitting, "BUCKETS", 3)
+    monkeypatch.setattr(splitting, "TOGETHER", 8)
 
 
 def records(rows: Sequence[Row]) -> Records:
