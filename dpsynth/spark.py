@@ -49,7 +49,8 @@ def take_in_cluster(
 def _taken(source: Any, schema: Schema, asked: Asked, despite: bool, progress: Progress) -> SparkIntake:
     there = session_of(source) if is_frame(source) else session()
     jobs = Jobs(there, progress)
-    found = find(source, schema, there, despite=despite)
+    # Spark reads the columns of parquet files by a job
+    found = jobs.run(lambda: find(source, schema, there, despite=despite), "reading on the cluster", {})
     return take_in_spark(found.frame, found.reader, jobs, asked)
 
 
