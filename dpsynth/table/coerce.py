@@ -36,6 +36,9 @@ from dpsynth.table.moments import read_moments
 Arrow = Any
 Mask = NDArray[np.bool_]
 
+MANY = 1 << 10
+"""Rows from which on it pays to look whether texts repeat."""
+
 
 @dataclass(frozen=True)
 class Style:
@@ -47,6 +50,29 @@ class Style:
 
 def coerce(column: Modelled, raw: Arrow, style: Style) -> tuple[NDArray[Any], Mask]:
     """Values and missing mask, both shape (rows,). Raises DoesNotFit."""
+    return _each_once(column, raw, style) or _each(column, raw, style)
+
+
+def _each_once(column: Modelled, raw: Arrow, style: Style) -> tuple[NDArray[Any], Mask] | None:
+    """The same, where texts repeat: each different one is read once. None where they do not, or where one does not fit."""
+    kind = raw.type.value_type if pa.types.is_dictionary(raw.type) else raw.type
+    free = isinstance(column, CategoryColumn) and column.unknown
+    if not is_text(kind) or free or len(raw) < MANY or len(raw[:MANY].unique()) > MANY // 4:
+        return None
+    coded = raw if pa.types.is_dictionary(raw.type) else raw.dictionary_encode()
+    whole = coded.unify_dictionaries().combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
+    if isinstance(whole, pa.ChunkedArray) or len(whole.dictionary) > len(raw) // 4:
+        return None
+    nothing = pa.nulls(1 if whole.indices.null_count else 0, kind)
+    try:
+        values, gone = _each(column, pa.concat_arrays([whole.dictionary, nothing]), style)
+    except DoesNotFit:
+        return None
+    places = to_numpy(whole.indices.fill_null(len(whole.dictionary)))
+    return values[places], gone[places]
+
+
+def _each(column: Modelled, raw: Arrow, style: Style) -> tuple[NDArray[Any], Mask]:
     array = unpacked(raw)
     gone = missing_mask(array, column.markers(style.markers))
     if gone.any() and not column.missing:
@@ -111,6 +137,15 @@ def to_text(array: Arrow) -> Arrow:
 def _numeric(
     column: IntegerColumn | NumberColumn, array: Arrow, gone: Mask, form: CsvFormat | None
 ) -> NDArray[Any]:
+    if (
+        isinstance(column, IntegerColumn)
+        and pa.types.is_integer(array.type)
+        and len(array)
+        and not gone.any()
+    ):
+        whole = to_numpy(array)
+        if column.min <= whole.min() and whole.max() <= column.max:
+            return whole.astype(np.int64)
     floats = _floats(array, gone, form)
     floats[gone] = column.min
     infinite = ~np.isfinite(floats)
