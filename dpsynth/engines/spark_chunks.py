@@ -147,11 +147,13 @@ class SendUnits:
         keys, rows = np.concatenate([k for k, _ in waiting]), together([stored for _, stored in waiting])
         bucket = (keys[:, 0] % np.uint64(self.split.buckets)).astype(np.int64)
         order = np.argsort(bucket, kind="stable")
-        ends = np.cumsum(np.bincount(bucket, minlength=self.split.buckets))
-        for number, some in enumerate(np.split(order, ends[:-1])):
-            if len(some):
-                sent = rows.take(some)
-                yield _meeting(CHUNK, part, number, packed(keys[some], sent.records), sent.packed_words())
+        keys, rows = keys[order], rows.take(order)
+        ends = np.cumsum([0, *np.bincount(bucket, minlength=self.split.buckets)])
+        for number, (first, last) in enumerate(itertools.pairwise(ends.tolist())):
+            if last > first:
+                sent = rows.take(slice(first, last))
+                content = packed(keys[first:last], sent.records)
+                yield _meeting(CHUNK, part, number, content, sent.packed_words())
 
 
 @dataclass(frozen=True)

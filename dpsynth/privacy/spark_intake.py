@@ -138,7 +138,7 @@ def _split(asked: Asked, run_key: bytes, partitions: int) -> Split:
         run_key,
         offer=_offer(asked.keep, partitions, asked.rows_per_unit),
         buckets=BUCKETS * partitions,
-        sketch=_offer(DIFFERENT, partitions, 1) if asked.compared else 0,
+        sketch=min(DIFFERENT, max(400, 4 * DIFFERENT // partitions)) if asked.compared else 0,
     )
 
 

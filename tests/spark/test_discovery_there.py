@@ -221,9 +221,8 @@ def test_the_whole_run_with_both(spark: Any, tmp_path: Path) -> None:
         other[name] = other[name].sample(frac=1.0, random_state=len(name)).to_numpy()
     other.to_csv(tmp_path / "public.csv", index=False)
     text = PROJECT.replace("claims.csv", "claims.parquet")
-    assert "generator:" in text or "method" in text
     path = tmp_path / "project.yaml"
-    path.write_text(_with_prior(text))
+    path.write_text(_with_both(text))
     words = [
         "run",
         str(path),
@@ -238,12 +237,15 @@ def test_the_whole_run_with_both(spark: Any, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["rows"] > 0
+    privacy = json.loads((tmp_path / "out" / "public" / "privacy.json").read_text())
+    assert "discovered values" in json.dumps(privacy)
 
 
-def _with_prior(text: str) -> str:
+def _with_both(text: str) -> str:
     import yaml
 
     project = yaml.safe_load(text)
+    project["columns"]["plan"] = {"type": "category", "discover": {"max_values": 6}, "missing": True}
     project["generator"]["prior"] = {"path": "public.csv", "reason": "made up for this test"}
     return str(yaml.safe_dump(project, allow_unicode=True, sort_keys=False))
 
