@@ -191,7 +191,9 @@ class Anonymeter:
         self._process.wait()
 
 
-def outputs(data: Sequence[Table], store: Store, repeats: int, only: str, other: Anonymeter | None) -> None:
+def outputs(
+    data: Sequence[Table], store: Store, repeats: int, only: tuple[str, ...], other: Anonymeter | None
+) -> None:
     """1000 members, 1000 held out."""
     for seed in range(repeats):
         for table in data:
@@ -208,7 +210,7 @@ def outputs(data: Sequence[Table], store: Store, repeats: int, only: str, other:
 
 
 def our_models(
-    data: Sequence[Table], store: Store, repeats: int, only: str, other: Anonymeter | None
+    data: Sequence[Table], store: Store, repeats: int, only: tuple[str, ...], other: Anonymeter | None
 ) -> None:
     """5000 members, 1250 held out. Privacy's noise has no seed: the other package attacks the very same rows."""
     for seed in range(repeats):
@@ -264,7 +266,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=0)
     parser.add_argument("--tables", nargs="+", default=list(TABLES))
     parser.add_argument("--every", type=int, default=5, help="again: one run of so many")
-    parser.add_argument("--only", default="", help="outputs and models whose name begins so")
+    parser.add_argument("--only", nargs="+", default=[""], help="outputs and models whose name begins so")
     parser.add_argument("--without-peer", action="store_true", help="leave anonymeter out")
     chosen = parser.parse_args()
     store = Store(chosen.store)
@@ -282,7 +284,7 @@ def main() -> None:
         return
     beside, repeats = BESIDE[chosen.mode]
     other = None if chosen.without_peer else Anonymeter()
-    beside(data, store, chosen.repeats or repeats, chosen.only, other)
+    beside(data, store, chosen.repeats or repeats, tuple(chosen.only), other)
     if other is not None:
         other.close()
 

@@ -6,7 +6,8 @@ since it is read off members, held-out and synthetic rows alike and says nothing
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pyarrow as pa
 from dpsynth import strict_yaml
 from dpsynth.declared import TODO
 from dpsynth.draft import draft_by_inspection
-from dpsynth.errors import UsageError
+from dpsynth.errors import DataError, UsageError
 from dpsynth.schema import CsvFormat, Schema
 from dpsynth.table import Table, read_table
 from dpsynth.table.coerce import to_text, unpacked
@@ -51,7 +52,20 @@ class Files:
 
     def _read(self, file: Path, *, require_unit: bool = True) -> Table:
         schema = self.schema.model_copy(update={"csv": format_of(file)}) if self.guessed else self.schema
-        return read_table(file, schema, require_unit=require_unit)
+        with _naming(file):
+            return read_table(file, schema, require_unit=require_unit)
+
+
+@contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    """An error about one of several files says which one."""
+    try:
+        yield
+    except DataError as found:
+        if file.name in found.problem:
+            raise
+        code = found.code.removeprefix("DPS-")
+        raise DataError(code, f"{file.name}: {found.problem}", found.fix) from None
 
 
 def schema_of_files(files: Sequence[Path]) -> tuple[Schema, tuple[str, ...]]:
@@ -80,7 +94,8 @@ def format_of(file: Path) -> CsvFormat:
 
 
 def _texts(file: Path, form: CsvFormat, names: Sequence[str]) -> Any:
-    found = list(parts(file, form, Wanted(tuple(names), frozenset(), frozenset())))
+    with _naming(file):
+        found = list(parts(file, form, Wanted(tuple(names), frozenset(), frozenset())))
     columns = {
         name: pa.chunked_array(
             [c for part in found for c in to_text(unpacked(part.columns[name])).chunks], pa.string()

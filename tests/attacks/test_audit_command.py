@@ -91,6 +91,7 @@ def test_what_makes_no_sense_is_said(folder: Path) -> None:
     empty.write_text((folder / "train.csv").read_text().splitlines()[0] + "\n")
     other.write_text("c0,somewhere\n1,2\n")
     assert audit(folder, *held, synthetic="empty").exit_code == 4
+    assert "empty.csv" in audit(folder, *held, synthetic="empty").output
     strange = audit(folder, *held, synthetic="other")
     assert strange.exit_code == 2
     assert "different columns" in strange.output
