@@ -79,6 +79,11 @@ class Critic:
         self._real = self._matrices(each[:cut], self._places, 1)[0]
         self._real_crossed = self._matrices(each[cut:], self._places_crossed, self._labels)
 
+    def noise_energy(self, noise: float) -> float:
+        """The part of noise in the squared values of pairs, if the noise of a pair's cell is `noise`, a share of records."""
+        energy: float = sum(self._sizes[: len(self._left)]) * float(self._weights[0] * noise) ** 2
+        return energy
+
     def slope(self, shares: Singles) -> Singles:
         """How the mean score of each component grows with its shares, shape (components, width), under the critic that is
         best against these components."""

@@ -25,7 +25,8 @@ FORBIDDING = 0.1
 
 class LogitTable:
     """`rows` product distributions, which begin near the one-way shares `ones`, shape (width,); `impossible`: what they are
-    kept away from; `ordered`: how many first cells of some attributes are in order."""
+    kept away from; `ordered`: how many first cells of some attributes are in order; `pull`: weight of each row's
+    relative entropy to the one-way shares, beside the critic's mean score."""
 
     def __init__(
         self,
@@ -35,8 +36,10 @@ class LogitTable:
         rng: np.random.Generator,
         impossible: Impossible | None = None,
         ordered: Mapping[str, int] | None = None,
+        pull: float = 0.0,
     ) -> None:
         self._layout = layout
+        self._pull = pull
         self._roots = roots(layout, ordered or {})
         self._impossible = impossible
         self._ones = ones
@@ -53,9 +56,10 @@ class LogitTable:
         return self._layout.softmax(self._middle + along(self._layout, self._roots, self._free))
 
     def improve(self, critic: Critic, rate: float) -> None:
-        """One step of Adam up the critic's mean score, and towards the one-way marginals."""
+        """One step of Adam up the critic's mean score, towards the one-way marginals and, by each row, independence."""
         shares = self.shares
         slope = critic.slope(shares) + np.float32(ANCHOR) * (self._ones - shares.mean(axis=0))
+        slope -= np.float32(self._pull) * (np.log(np.maximum(shares, np.float32(1e-30))) - self._middle)
         if self._impossible is not None and self._impossible.tables:
             slope -= np.float32(FORBIDDING) * self._impossible.slope(shares)
         gradient = self._layout.through_softmax(shares, slope)

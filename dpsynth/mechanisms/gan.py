@@ -49,6 +49,9 @@ SLOWING = 4.0
 """The generator's steps shrink over the last part of them: one in so many."""
 FINEST = (64, 32, 16, 8, 4)
 """Cells lighter than this part of all records are merged; the finest that fits the limit on cells."""
+PULL = 45.0
+"""The pull towards independence, for each part of the records that the noise of a pair's cell is, beside half the squared
+errors of pairs in units of that noise (`network.PULL`)."""
 SEED = 0
 """Of all that is random in training and not private: the same noisy gradients make the same model."""
 
@@ -140,9 +143,11 @@ class Gan:
         rows = min(self.rows, ROWS_PER_CELL * layout.width)
         impossible = Impossible.of(door.domain, task.zeros, merges)
         ordered = order.after(task.in_order, merges)
-        generator = LogitTable(layout, layout.joined(ones), rows, rng, impossible, ordered)
         crossed = None if target is None else door.domain.index(target)
         critic = Critic(layout, crossed, self.rate * independent.total)
+        noise = _pair_noise(task, split.critic) / independent.total
+        pull = PULL * noise * critic.noise_energy(noise)
+        generator = LogitTable(layout, layout.joined(ones), rows, rng, impossible, ordered, pull)
         whole, done = self.steps * self.moves + self.tail, 0
         plan = self._training(task, split.critic)
         for noisy in door.noisy_gradients(plan, critic.gradient, CRITIC):
@@ -157,7 +162,6 @@ class Gan:
         found = MixtureModel(door.domain, independent.total, mix, layout.apart(shares))
         if target is None:
             return found
-        noise = _pair_noise(task, split.critic) / independent.total
         paid = None if split.label is None else (door, split.label)
         return labelling.relabel(found, target, noise, rng, wanted=ones[target], paid=paid)
 
