@@ -42,14 +42,21 @@ ERRORS, MARGINALS, PAIR = "tree: errors of all pairs", "tree: chosen marginals",
 STAGES = (0.5, 0.5)
 """Shares of the stages in what the one-way marginals leave."""
 
-ERRORS_SHARE = 0.1
+ERRORS_SHARE = 0.05
 """Of a stage's cost, for the errors of all pairs."""
 
-NOISE_HEEDED = 0.4
+NOISE_HEEDED = 0.25
 """How much of the expected noise counts against measuring a marginal: the model averages the rest away."""
 
-LIGHT = 5.0
-"""Cells below so many standard deviations of a typical pair's noise are merged."""
+TRIPLE = 0.5
+"""What a triple is taken to mend of the error of its worst pair, which can be measured by itself."""
+
+LIGHT = 0.5
+"""Cells of fewer rows than so many times the geometric mean of all rows and a typical pair's noise are merged.
+
+What a merged cell hides grows with the rows that it holds, and what is lost to noise as one over them: together they are
+least in proportion to that mean. A column comes to about 2 sqrt(rows / sigma) cells.
+"""
 
 MARGINALS_EACH = 2.0
 """A typical number of marginals measured, for each attribute."""
@@ -107,7 +114,7 @@ class CliqueTree:
         model = fit(domain, found)
         if not split.stages:
             return Found(tuple(found), model)
-        merges = coarse.merges_for(task, found, LIGHT * _typical_noise(task, split.stages))
+        merges = coarse.merges_for(task, found, _light(task, split.stages, model.total))
         door = curator.coarsened(merges)
         limits = bags.Limits(min(BAG_CELLS, task.max_cells), task.max_cells)
         begin = [*task.zeros, *task.known]
@@ -149,10 +156,12 @@ def _split(task: Task, cost: Cost) -> _Split:
     return _Split(ones, None, tuple(_Stage(s.share(ERRORS_SHARE), s.share(1 - ERRORS_SHARE)) for s in stages))
 
 
-def _typical_noise(task: Task, stages: Sequence[_Stage]) -> float:
-    """The noise scale, in rows, of a typical number of marginals that share the stages' budget."""
+def _light(task: Task, stages: Sequence[_Stage], rows: float) -> float:
+    """The rows below which a cell is light, from the noise of a typical number of marginals that share the stages'
+    budget."""
     rho = math.fsum(stage.marginals.rho for stage in stages)
-    return task.rows_per_unit * math.sqrt(MARGINALS_EACH * len(task.domain) / (2 * rho))
+    sigma = task.rows_per_unit * math.sqrt(MARGINALS_EACH * len(task.domain) / (2 * rho))
+    return LIGHT * math.sqrt(sigma * rows)
 
 
 def _grown(
@@ -176,7 +185,7 @@ def _chosen(
     candidates = [c for ways in (2, 3) for c in bags.inside(tree.bags, ways) if task.workload.weight(c) > 0]
     weights = np.array([task.workload.weight(c) for c in candidates])
     cells = np.array([domain.size(c) for c in candidates], dtype=np.float64)
-    gains = weights * [max(errors[pair] for pair in itertools.combinations(c, 2)) for c in candidates]
+    gains = weights * [_mended(c, errors) for c in candidates]
     prices = (math.sqrt(2 / math.pi) * weights * cells) ** (2 / 3)
     order = np.argsort(-gains / prices, kind="stable")
     order = order[np.cumsum(cells[order]) <= task.max_cells / len(STAGES)]
@@ -185,6 +194,12 @@ def _chosen(
     if not len(order):
         return dict(zip([(a,) for a in domain.attributes], oneway.weights(domain), strict=True))
     return {candidates[i]: float(prices[i]) for i in order[: int(np.argmax(values)) + 1]}
+
+
+def _mended(clique: Clique, errors: Mapping[Clique, float]) -> float:
+    """How much error a measurement of the clique is taken to mend."""
+    worst = max(errors[pair] for pair in itertools.combinations(clique, 2))
+    return worst if len(clique) == 2 else TRIPLE * worst
 
 
 def _measured(door: Curator, shares: Mapping[Clique, float]) -> list[Measurement]:
