@@ -26,6 +26,7 @@ class _Part(BaseModel):
 class Tool(_Part):
     name: Literal["dpsynth"]
     version: Line
+    build: Hash | None = None
 
 
 class Model(_Part):

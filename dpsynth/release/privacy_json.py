@@ -15,7 +15,7 @@ from dpsynth.release.fields import AuditFacts, ReleaseFields
 from dpsynth.release.standing import Standing
 from dpsynth.schema import Schema
 from dpsynth.unit_columns import made_up
-from dpsynth.versions import VERSION
+from dpsynth.versions import VERSION, build
 
 FORMAT = "dpsynth-privacy/2"
 NOBODY = "nobody: they were learnt for a charge"
@@ -91,7 +91,8 @@ def bounds_of(schema: Schema, human: ReleaseFields) -> list[Json]:
 
 
 def tool() -> dict[str, str]:
-    return {"name": "dpsynth", "version": VERSION}
+    """Name, version and build. Who renders what a bundle says is part of what it says."""
+    return {"name": "dpsynth", "version": VERSION, "build": build()}
 
 
 def _guarantee(receipt: Receipt) -> Json:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dpsynth.consistency import consistency
 from dpsynth.consistency import files as measured
 from dpsynth.constraints import Rules
 from dpsynth.constraints.sequences import Sequences
@@ -18,14 +17,13 @@ from dpsynth.privacy.ledger import Ledger
 from dpsynth.records import Records
 from dpsynth.release import archive, attestation, dossier, manifest
 from dpsynth.release.attestation import Signature
-from dpsynth.release.facts import CHARGE, COPIED, columns, not_protected, title, trade_off_points
+from dpsynth.release.documents import check_documents, check_report
 from dpsynth.release.files import parse, read_small
 from dpsynth.release.keys import PublicKey
 from dpsynth.release.manifest import Manifest
-from dpsynth.release.pages.render import public_page
 from dpsynth.release.privacy_form import check_form
-from dpsynth.release.privacy_json import charged_events, tool
-from dpsynth.release.recheck import check_privacy, differences
+from dpsynth.release.recheck import check_privacy
+from dpsynth.release.wording import told
 from dpsynth.release.writer import INTERNAL, PUBLIC
 from dpsynth.schema import Schema
 from dpsynth.table import read_table
@@ -42,7 +40,8 @@ Json = dict[str, Any]
 @dataclass(frozen=True)
 class Verification:
     """A bundle that passed. `ledger`: whether a ledger was compared. `signed_by`: id of the key whose signature fits, None
-    without a signature; `pinned`: whether that is the key that the caller trusts."""
+    without a signature; `pinned`: whether that is the key that the caller trusts. `pages`: in words, what could not be
+    compared of documents that another build of this software wrote; empty where every byte was."""
 
     path: Path
     bundle_id: str
@@ -55,6 +54,7 @@ class Verification:
     ledger: bool
     signed_by: str | None = None
     pinned: bool = False
+    pages: str = ""
 
     @property
     def verdict(self) -> str:
@@ -68,9 +68,10 @@ class Verification:
         checked = f"{self.files} files" + (", internal part included" if self.internal else "")
         head = "; the ledger contains its head and its release" if self.ledger else ""
         key = "" if self.signed_by is None else f" (key {self.signed_by[:16]})"
+        pages = f"; {self.pages}" if self.pages else ""
         return (
             f"{self.verdict}{key}: {checked}; {self.rows} rows fit the schema; the charges make epsilon "
-            f"{self.epsilon:.4g}, delta {self.delta:.4g} for one {self.unit}{head}"
+            f"{self.epsilon:.4g}, delta {self.delta:.4g} for one {self.unit}{head}{pages}"
         )
 
     def as_json(self) -> Json:
@@ -109,7 +110,7 @@ def _verify(
     try:
         listed = _check_files(public, PUBLIC)
         count = len(listed.files) + (0 if internal is None else _check_internal(internal, listed))
-        privacy, rows = _check_content(public, listed)
+        privacy, rows, pages = _check_content(public, listed)
         signature = _check_signature(public, listed, privacy, key)
     except OSError as problem:
         where = Path(os.fsdecode(problem.filename)).name if problem.filename else root.name
@@ -131,6 +132,7 @@ def _verify(
         ledger is not None,
         None if signature is None else signature.key.id,
         signature is not None and signature.key == key,
+        pages,
     )
 
 
@@ -199,7 +201,8 @@ def _check_internal(folder: Path, public: Manifest) -> int:
     return len(listed.files)
 
 
-def _check_content(folder: Path, listed: Manifest) -> tuple[Json, int]:
+def _check_content(folder: Path, listed: Manifest) -> tuple[Json, int, str]:
+    """privacy.json, the number of rows, and what remains to be said of the documents."""
     data = [name for name in DATA if name in listed.paths]
     extra = sorted(set(listed.paths) - {*REQUIRED, *OPTIONAL, *DATA})
     lacking = [name for name in REQUIRED if name not in listed.paths]
@@ -216,35 +219,9 @@ def _check_content(folder: Path, listed: Manifest) -> tuple[Json, int]:
     check_form(privacy)
     check_privacy(privacy, schema)
     records = _check_data(folder / data[0], schema)
-    _check_report(folder, privacy, schema, records)
-    _check_documents(folder, privacy, schema, listed, data[0], len(records))
-    return privacy, len(records)
-
-
-def _check_documents(
-    folder: Path, privacy: Json, schema: Schema, listed: Manifest, data: str, rows: int
-) -> None:
-    """Every rendered document is made again, if this is the version that made it, and compared byte by byte."""
-    if privacy["tool"] != tool():
-        return
-    entry = next(one for one in listed.files if one.path == data)
-    made = dossier.render(dossier.Material(privacy, schema, data, entry.size, entry.sha256, rows))
-    if (dossier.REGISTRY in made) != (dossier.REGISTRY in listed.paths):
-        raise VerifyError(
-            "V112",
-            f"{dossier.REGISTRY} is there without a stated publication, or not with one",
-            "get another copy",
-        )
-    for name, wanted in made.items():
-        found = read_small(folder / name)
-        if found != wanted:
-            pairs = zip(found, wanted, strict=False)
-            place = next(
-                (i for i, (one, other) in enumerate(pairs) if one != other), min(len(found), len(wanted))
-            )
-            raise VerifyError(
-                "V127", f"{name} is not what privacy.json makes, from byte {place} on", "get another copy"
-            )
+    remarks = check_report(folder, privacy, schema, records, data[0])
+    remarks += check_documents(folder, privacy, schema, listed, data[0], len(records))
+    return privacy, len(records), told(remarks) if remarks else ""
 
 
 def _schema(folder: Path) -> Schema:
@@ -286,60 +263,6 @@ def _strict(schema: Schema) -> Schema:
         for name, column in schema.columns.items()
     }
     return schema.with_columns(unclipped)
-
-
-def _check_report(folder: Path, privacy: Json, schema: Schema, records: Records) -> None:
-    """report.json repeats privacy.json, schema.yaml and the data; report.html is what report.json renders
-    to.
-    """
-    report = parse(read_small(folder / "report.json"), "report.json")
-    wanted: Json = {name: privacy[name] for name in COPIED}
-    wanted["charges"] = [{key: charge[key] for key in CHARGE} for charge in privacy["charges"]]
-    same_version = privacy["tool"] == tool()
-    if same_version:
-        wanted |= {
-            "columns": columns(schema),
-            "not_protected": not_protected(privacy["unit"]),
-            "trade_off": trade_off_points(charged_events(privacy)),
-            "title": title(privacy),
-            "verdict": privacy["gate"],
-        }
-    for place in differences({name: report.get(name) for name in wanted}, wanted):
-        raise VerifyError("V116", f"report.json: {place} is not what privacy.json says", "rely on neither")
-    if not same_version:
-        return
-    described = _described(folder, schema, records)
-    stated = {"generator": report.get("generator"), "consistency": report.get("consistency")}
-    model = {"method": privacy["model"]["method"], "model_id": privacy["model"]["id"]}
-    wanted = {**described, "generator": {**described["generator"], **model}}
-    for place in differences(stated, wanted, tolerance=MEASURED):
-        raise VerifyError(
-            "V117",
-            f"report.json does not describe the rows of the data file and {measured.NAME}: {place} differs",
-            "rely on neither",
-        )
-    if not _renders_to(report, read_small(folder / "report.html")):
-        raise VerifyError("V118", "report.html is not the page that report.json makes", "get another copy")
-
-
-def _described(folder: Path, schema: Schema, records: Records) -> Json:
-    """What a report says of rows and released measurements, computed from both."""
-    released = measured.from_bytes(read_small(folder / measured.NAME), schema.domain)
-    try:
-        found = consistency(records, released, schema.domain, Encoding(schema))
-    except ValueError:
-        raise VerifyError(
-            "V117", f"{measured.NAME} has nothing to compare the rows with", "rely on neither"
-        ) from None
-    total = {"noisy_rows_used": round(found.total), "rows": len(records), "columns": len(schema.written)}
-    return {"generator": total, "consistency": found.as_json()}
-
-
-def _renders_to(report: Json, page: bytes) -> bool:
-    try:
-        return public_page(report) == page
-    except Exception as problem:  # whatever a forged report breaks in a template, it is no page of ours
-        raise VerifyError("V116", "report.json cannot be rendered", "rely on neither") from problem
 
 
 def _check_ledger(path: str | os.PathLike[str], privacy: Json, listed: Manifest) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dpsynth.release.audited import quoted
 from dpsynth.release.dossier.markdown import page, table, text
 from dpsynth.release.facts import percent
+from dpsynth.release.privacy_json import tool
 from dpsynth.unit_columns import several
 
 if TYPE_CHECKING:
@@ -113,7 +114,9 @@ def _algorithms(privacy: Mapping[str, Any]) -> list[Point]:
 def _audit(privacy: Mapping[str, Any]) -> Point:
     """Of this software version on made-up tables; audits on the owner's rows stay with the owner."""
     name = "Audit of the implementation"
-    words = quoted(privacy["tool"]["version"], privacy["model"]["method"])
+    # the record that is packaged here is this build's, and no other one's
+    version = privacy["tool"]["version"] if privacy["tool"] == tool() else ""
+    words = quoted(version, privacy["model"]["method"])
     return (
         _not(name, "this version of the method has no published audit")
         if words is None
