@@ -5,7 +5,7 @@
     python -m benchmarks.attacks outputs --data DIR     # every attack on every leaky output, with the extended set
     python -m benchmarks.attacks models --data DIR      # our own generators at several epsilons and without privacy
     python -m benchmarks.attacks again --data DIR       # some runs of earlier code once more: is the result the same?
-    python -m benchmarks.attacks report                 # the tables, from what is stored; runs nothing
+    python -m benchmarks.attacks report                 # the tables, from what is stored (--page FILE: into that page)
 
 `outputs` and `models` ask anonymeter about the same rows, in an environment of its own (--without-peer: they do not).
 DIR holds adult_coded.csv.gz, nist_acs_national2019.csv.gz and bank_marketing.csv.gz; those not there are left out.
@@ -35,7 +35,8 @@ from attacks.evaluate import EVERYONE
 from attacks.stats import rate_at
 from attacks.suite import examine, with_bounds
 from benchmarks.attacks_outputs import DELTA, LEAKY, NULL, POWER, TABLES, Make, Table, models, tables
-from benchmarks.attacks_report import report
+from benchmarks.attacks_report import rewritten
+from benchmarks.attacks_report import tables as made_tables
 from benchmarks.attacks_version import digest
 from benchmarks.peers.setup import DEFAULT, interpreter
 
@@ -267,11 +268,16 @@ def main() -> None:
     parser.add_argument("--tables", nargs="+", default=list(TABLES))
     parser.add_argument("--every", type=int, default=5, help="again: one run of so many")
     parser.add_argument("--only", nargs="+", default=[""], help="outputs and models whose name begins so")
+    parser.add_argument("--page", type=Path, help="report: the page whose tables are written anew")
     parser.add_argument("--without-peer", action="store_true", help="leave anonymeter out")
     chosen = parser.parse_args()
     store = Store(chosen.store)
     if chosen.mode == "report":
-        print(report(list(store.known.values())))
+        lines = list(store.known.values())
+        if chosen.page is None:
+            print("\n\n".join(made_tables(lines).values()))
+        else:
+            chosen.page.write_text(rewritten(chosen.page.read_text(), lines))
         return
     if chosen.data is None:
         sys.exit("--data is needed: the folder of the tables")

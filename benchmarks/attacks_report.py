@@ -15,10 +15,27 @@ Lines = Sequence[dict[str, Any]]
 Grouped = dict[tuple[str, ...], list[dict[str, Any]]]
 
 
-def report(lines: Lines) -> str:
-    """Every table that there are results for, in Markdown."""
-    parts = [_versions(lines), _null(lines), _power(lines), _outputs(lines), _models(lines), _beside(lines)]
-    return "\n\n".join(part for part in parts if part)
+def tables(lines: Lines) -> dict[str, str]:
+    """Every table that there are results for, in Markdown, by name."""
+    made = {
+        "versions": _versions(lines), "null": _null(lines), "power": _power(lines), "outputs": _outputs(lines),
+        "models": _models(lines), "beside": _beside(lines),
+    }  # fmt: skip
+    return {name: table for name, table in made.items() if table}
+
+
+def rewritten(page: str, lines: Lines) -> str:
+    """The page with today's tables between its marks, `<!-- NAME -->` and `<!-- /NAME -->`.
+
+    Raises ValueError when a table has no place in the page.
+    """
+    for name, table in tables(lines).items():
+        start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        if page.count(start) != 1 or page.count(end) != 1:
+            raise ValueError(f"the page has no marks for {name}")
+        before, rest = page.split(start)
+        page = f"{before}{start}\n{table}\n{end}{rest.split(end)[1]}"
+    return page
 
 
 def _versions(lines: Lines) -> str:
@@ -109,31 +126,48 @@ def _seen(some: Lines) -> str:
 
 
 def _models(lines: Lines) -> str:
+    """One line a fit: what ours saw, what is proven, and what the other package saw in the very same rows."""
     rows = []
     for (name, kind), some in _of(lines, "models").items():
-        bound = max(line["epsilon_at_least"] for line in some)
-        area = float(np.mean([line["auc"] for line in some]))
-        rows.append([name, kind, _seen(some), f"{area:.3f}", f"{bound:.2f}", _commonest(some)])
-    head = ["table", "generator", "leak called", "mean AUC of the strongest", "largest proven epsilon"]
-    return _table([*head, "most often by"], rows) if rows else ""
+        for line in some:
+            ours = _ours(line)
+            seen = [ours[0], f"{line['attacks'][ours[0]][0]:.3f}", f"{ours[1]:.3f}", f"{ours[2]:.1g}"]
+            beside = (
+                [*_told(_theirs(line)), _stronger(ours, _theirs(line))]
+                if line.get("anonymeter")
+                else ["-"] * 4
+            )
+            rows.append([name, kind, *seen, f"{line['epsilon_at_least']:.2f}", *beside])
+    head = [
+        "table",
+        "generator",
+        "ours: strongest",
+        "AUC",
+        "excess",
+        "p",
+        "epsilon at least",
+        "anonymeter: strongest",
+    ]
+    return f"{_table([*head, 'excess', 'p', 'stronger'], rows)}\n\n{_count(lines, 'models')}" if rows else ""
 
 
 def _beside(lines: Lines) -> str:
-    """Ours and the other package's on each output: what saw most, how much more often right, and the p-value of all."""
-    rows = []
-    count = {"ours": 0, "alike": 0, "anonymeter": 0, "neither": 0}
-    for mode in ("outputs", "models"):
-        for (name, kind), some in _of(lines, mode).items():
-            for line in some:
-                if not line.get("anonymeter"):
-                    continue
-                ours, theirs = _ours(line), _theirs(line)
-                who = _stronger(ours, theirs)
-                count[who] += 1
-                rows.append([name, kind, *_told(ours), *_told(theirs), who])
+    """Ours and the other package's on each planted output: what saw most, how much more often right, and the p-value."""
+    rows = [
+        [name, kind, *_told(_ours(line)), *_told(_theirs(line)), _stronger(_ours(line), _theirs(line))]
+        for (name, kind), some in _of(lines, "outputs").items()
+        for line in some
+        if line.get("anonymeter")
+    ]
     head = ["table", "output", "ours", "excess", "p", "anonymeter", "excess", "p", "stronger"]
-    total = ", ".join(f"{who}: {number}" for who, number in count.items())
-    return f"{_table(head, rows)}\n\nStronger: {total}." if rows else ""
+    return f"{_table(head, rows)}\n\n{_count(lines, 'outputs')}" if rows else ""
+
+
+def _count(lines: Lines, mode: str) -> str:
+    """How often which of the two was stronger."""
+    asked = [line for line in lines if line["key"][0] == mode and line.get("anonymeter")]
+    who = [_stronger(_ours(line), _theirs(line)) for line in asked]
+    return f"Stronger: {', '.join(f'{one}: {who.count(one)}' for one in ('ours', 'alike', 'anonymeter', 'neither'))}."
 
 
 Found = tuple[str, float, float]
