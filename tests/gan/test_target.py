@@ -93,6 +93,26 @@ def test_a_unit_moves_the_sum_by_its_clip_at_most(rows_per_unit: int) -> None:
     assert np.linalg.norm(moved) <= 1 + 1e-9
 
 
+@pytest.mark.parametrize("rows_per_unit", [1, 2, 5])
+def test_the_clip_counts_the_rows_of_a_unit(rows_per_unit: int) -> None:
+    """It grows with them, so that all rows of the largest unit whose labels got one half count in full; noise is in units of
+    the clip, so that its price stays."""
+    plan, alone = plan_of(Cost(0.1), 2, rows_per_unit), plan_of(Cost(0.1), 2, 1)
+    assert plan.clip == pytest.approx(rows_per_unit * alone.clip, rel=1e-12)
+    assert plan.event == alone.event
+    own = Records.of(DOMAIN, {name: np.zeros(rows_per_unit, dtype=np.int64) for name in DOMAIN.attributes})
+    even = Logistic(np.zeros((LAYOUT.width, 3), np.float32), np.array([0, 0, -40], np.float32))
+    gradient = Residuals(LAYOUT, TARGET, even).gradient
+    counted = (
+        sgd.exact_sum([Drawn(own, np.zeros(rows_per_unit, np.int64))], gradient, plan.clip) * plan.clip / GRID
+    )
+    [part] = gradient(own)
+    assert isinstance(part, Outer)
+    whole = np.einsum("ip,iq->pq", part.inputs, part.deltas).ravel()
+    assert np.abs(counted - whole).max() < 0.01 * np.abs(whole).max()  # cut to the grid
+    assert np.linalg.norm(whole) == pytest.approx(plan.clip, rel=1e-6)
+
+
 def test_a_step_brings_a_wrong_model_near_the_truth_and_noise_stops_it() -> None:
     real, made = records_of(4_000, 0.9), records_of(4_000, 0.5, 1)
     begin, best = model_of(made), model_of(real)
