@@ -227,6 +227,33 @@ def test_ids_of_several_types_are_refused_where_duckdb_would_rename_them(tmp_pat
     assert table.units.tolist() == [0, 1, 0, 1]
 
 
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        ({"n": pa.array([0.5, 1.0])}, "'n' has several types"),
+        ({"n": pa.array(["0.5", "1"])}, "'n' has several types"),
+        ({"m": pa.array([0, 1])}, "'n' is not in all of them"),
+    ],
+)
+def test_parquet_files_that_differ_are_refused_where_duckdb_would_round(
+    tmp_path: Path, second: dict[str, pa.Array], said: str
+) -> None:
+    pq.write_table(pa.table({"n": pa.array([0, 1])}), tmp_path / "1.parquet")
+    pq.write_table(pa.table(second), tmp_path / "2.parquet")
+    declared = Schema(columns={"n": {"type": "integer", "min": 0, "max": 1}})  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=said) as refused:
+        list(scan(tmp_path, declared))
+    assert refused.value.code == "DPS-D129"
+
+
+def test_parquet_files_without_a_value_in_a_column_fit_the_others(tmp_path: Path) -> None:
+    for number, column in enumerate(({"n": pa.array([0, 1], pa.int32())}, {"n": pa.nulls(2)})):
+        pq.write_table(pa.table(column), tmp_path / f"{number}.parquet")
+    declared = Schema(columns={"n": {"type": "integer", "min": 0, "max": 1, "missing": True}})  # type: ignore[arg-type]
+    (table,) = scan(tmp_path, declared)
+    assert table.missing["n"].tolist() == [False, False, True, True]
+
+
 def test_nobody_prints_the_run_key_by_accident(tmp_path: Path) -> None:
     people(60).to_parquet(tmp_path / "all.parquet")
     declared = Schema(columns=COLUMNS, unit=UNIT, missing_values=MARKERS)  # type: ignore[arg-type]

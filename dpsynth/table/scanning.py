@@ -50,8 +50,7 @@ def scan(source: Any, schema: Schema, *, rows: int = BATCH) -> Iterator[Table]:
     wanted = Wanted.of(schema, require_unit=True)
     stream = _stream(source, schema.csv, rows)
     kept = wanted.check(stream.names)
-    if schema.unit.column is not None:
-        _require_one_kind(source, schema.unit.column)
+    _require_one_kind(source, kept, schema)
     first = 0
     for batch in stream.read(kept):
         columns = {name: pa.chunked_array([batch.column(i)]) for i, name in enumerate(kept)}
@@ -144,17 +143,32 @@ def _no_table(why: str) -> DataError:
     )
 
 
-def _require_one_kind(source: Any, column: str) -> None:
-    """DuckDB turns the ids of later files into the type of the first: 5.0 would be the text '5.0', and nobody else's 5.
+def _require_one_kind(source: Any, columns: Sequence[str], schema: Schema) -> None:
+    """DuckDB turns columns of later files into the type of the first: 5.0 would be the text '5.0', and nobody else's 5; 0.5
+    in a column of whole numbers would be 1.
 
-    DataError D129 for parquet files that have ids of several types."""
+    DataError D129 for parquet files of which one lacks a column, or has it in another type.
+    """
     if not isinstance(source, str | os.PathLike | Sequence) or address_of(source) is not None:
         return
     paths = _paths(source)
-    if len(paths) > 1 and all(is_parquet(path) for path in paths):
-        kinds = {kind_of_ids(f.type) for p in paths for f in pq.read_schema(p) if f.name.strip() == column}
-        if len(kinds) > 1:
-            raise _no_table(f"column '{column}' has several types")
+    if len(paths) < 2 or not all(is_parquet(path) for path in paths):
+        return
+    seen: dict[str, set[str]] = {name: set() for name in columns}
+    for path in paths:
+        here = {str(field.name).strip(): field.type for field in pq.read_schema(path)}
+        for name in columns:
+            if name not in here:
+                raise _no_table(f"column '{name}' is not in all of them")
+            seen[name].add(_kind_of(here[name]) if name in schema.modelled else kind_of_ids(here[name]))
+    for name, kinds in seen.items():
+        if len(kinds - {"null"}) > 1:
+            raise _no_table(f"column '{name}' has several types")
+
+
+def _kind_of(kind: Any) -> str:
+    """The same for types of one column that DuckDB turns into each other without changing a value."""
+    return f"moment {kind.tz}" if pa.types.is_timestamp(kind) else kind_of_ids(kind)
 
 
 def _csv(connection: Any, paths: Sequence[Path], form: CsvFormat) -> Any:
