@@ -33,7 +33,7 @@ def check_report(folder: Path, privacy: Json, schema: Schema, records: Records, 
     """report.json is what privacy.json, schema.yaml and the data make, report.html what report.json renders to. Returns a
     remark for each file that another build wrote otherwise (empty where its numbers are the same).
 
-    Raises VerifyError: V116 to V118, V140.
+    Raises VerifyError: V116 to V118, V143.
     """
     stated = parse(read_small(folder / "report.json"), "report.json")
     wanted: Json = {name: privacy[name] for name in COPIED}
@@ -81,12 +81,12 @@ def _shared(value: Any, other: Any) -> Any:
 def check_documents(
     folder: Path, privacy: Json, schema: Schema, listed: Manifest, data: str, rows: int
 ) -> list[str]:
-    """Every other rendered document, made again; remarks as above. Raises VerifyError: V112, V127, V140."""
+    """Every other rendered document, made again; remarks as above. Raises VerifyError: V127, V144, V143."""
     entry = next(one for one in listed.files if one.path == data)
     made = dossier.render(dossier.Material(privacy, schema, data, entry.size, entry.sha256, rows))
     if (dossier.REGISTRY in made) != (dossier.REGISTRY in listed.paths):
         raise VerifyError(
-            "V112",
+            "V144",
             f"{dossier.REGISTRY} is there without a stated publication, or not with one",
             "get another copy",
         )

@@ -60,7 +60,7 @@ def numbers(name: str, content: bytes) -> list[str]:
 
 def compare(name: str, found: bytes, made: bytes) -> str:
     """Compare a document of another build with what this one makes of the same facts. Returns what remains to be said, in
-    words; nothing where all numbers are the same in the same order. Raises VerifyError (V140) for a number in the place of
+    words; nothing where all numbers are the same in the same order. Raises VerifyError (V143) for a number in the place of
     another one: where some are lacking and others are there instead."""
     theirs, ours = numbers(name, found), numbers(name, made)
     if theirs == ours:
@@ -68,7 +68,7 @@ def compare(name: str, found: bytes, made: bytes) -> str:
     further, lacking = Counter(theirs) - Counter(ours), Counter(ours) - Counter(theirs)
     if further and lacking:
         raise VerifyError(
-            "V140",
+            "V143",
             f"{name} was written by another build, and says {_some(further)} where the facts of the bundle make "
             f"{_some(lacking)}",
             "rely on privacy.json, which was checked; the build that is named there can compare the page byte by byte",

@@ -123,7 +123,7 @@ def test_a_changed_number_in_a_page_of_another_build_is_found(other: Path, name:
     reseal(other)
     with pytest.raises(VerifyError, match=r"says .*77.* where the facts of the bundle make") as caught:
         release.verify(other)
-    assert caught.value.code == "DPS-V140"
+    assert caught.value.code == "DPS-V143"
 
 
 def test_a_changed_headline_of_another_build_is_found_though_page_and_report_agree(other: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_changed_headline_of_another_build_is_found_though_page_and_report_agr
     reseal(other)
     with pytest.raises(VerifyError) as caught:
         release.verify(other)
-    assert caught.value.code == "DPS-V140"
+    assert caught.value.code == "DPS-V143"
 
 
 @pytest.mark.parametrize(
