@@ -142,7 +142,7 @@ class Gan:
         }
         rows = min(self.rows, ROWS_PER_CELL * layout.width)
         impossible = Impossible.of(door.domain, task.zeros, merges)
-        ordered = order.after(task.in_order, merges)
+        ordered = order.after(replace(task, domain=independent.domain).in_order, merges)
         crossed = None if target is None else door.domain.index(target)
         critic = Critic(layout, crossed, self.rate * independent.total)
         noise = _pair_noise(task, split.critic) / independent.total
