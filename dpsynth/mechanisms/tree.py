@@ -45,17 +45,18 @@ STAGES = (0.5, 0.5)
 ERRORS_SHARE = 0.05
 """Of a stage's cost, for the errors of all pairs."""
 
-NOISE_HEEDED = 0.25
+NOISE_HEEDED = 0.3
 """How much of the expected noise counts against measuring a marginal: the model averages the rest away."""
 
 TRIPLE = 0.5
 """What a triple is taken to mend of the error of its worst pair, which can be measured by itself."""
 
-LIGHT = 0.5
-"""Cells of fewer rows than so many times the geometric mean of all rows and a typical pair's noise are merged.
+LIGHT, MOST_LIGHT = 0.5, 12.0
+"""Cells of fewer rows than so many times the geometric mean of all rows and a typical pair's noise are merged, but none
+of more rows than so many standard deviations of that noise.
 
 What a merged cell hides grows with the rows that it holds, and what is lost to noise as one over them: together they are
-least in proportion to that mean. A column comes to about 2 sqrt(rows / sigma) cells.
+least in proportion to that mean, and a column comes to about 2 sqrt(rows / sigma) cells.
 """
 
 MARGINALS_EACH = 2.0
@@ -161,7 +162,7 @@ def _light(task: Task, stages: Sequence[_Stage], rows: float) -> float:
     budget."""
     rho = math.fsum(stage.marginals.rho for stage in stages)
     sigma = task.rows_per_unit * math.sqrt(MARGINALS_EACH * len(task.domain) / (2 * rho))
-    return LIGHT * math.sqrt(sigma * rows)
+    return min(LIGHT * math.sqrt(sigma * rows), MOST_LIGHT * sigma)
 
 
 def _grown(

@@ -14,8 +14,10 @@ from dpsynth.budget import Budget, Cost
 from dpsynth.domain import Domain
 from dpsynth.engines.memory import MemoryEngine
 from dpsynth.entropy import Stream
+from dpsynth.measurement import Measurement
 from dpsynth.mechanisms import METHODS, Found, Task
-from dpsynth.mechanisms.tree import MARGINALS
+from dpsynth.mechanisms.coarse import merges_for
+from dpsynth.mechanisms.tree import MARGINALS, _light, _split
 from dpsynth.pgm import fit
 from dpsynth.privacy.accounting import calibrate
 from dpsynth.privacy.curator import Curator
@@ -194,3 +196,28 @@ def test_calibration_spends_the_promise_by_one_theorem() -> None:
     task = Task(Domain.of(a=10, b=4, c=7, d=2), 3)
     cost = calibrate(lambda c: [charge.event for charge in TREE.plan(task, c)], Budget(1.0, 1e-9))
     assert [c.purpose for c in TREE.plan(task, cost)].count(MARGINALS) == 2
+
+
+def test_a_wide_ordered_column_keeps_as_many_cells_as_rows_and_noise_bear() -> None:
+    """Four times the rows: twice the cells; a cell that stands out stays alone."""
+    domain, cost = Domain(("wide", "x", "y", "z"), (2000, 3, 3, 3)), Cost(0.001)
+    task = Task(domain, ordered=frozenset({"wide"}))
+    stages = _split(task, cost).stages
+    kept = []
+    for rows in (4_000, 16_000):
+        counts = np.random.default_rng(rows).poisson(rows / 2000, 2000)
+        counts[1000] = rows
+        seen = Measurement(("wide",), counts, 1.0)
+        cells = merges_for(task, [seen], _light(task, stages, 2 * rows))["wide"]
+        assert (cells == cells[1000]).sum() == 1
+        kept.append(int(cells.max()) + 1)
+    assert 5 < kept[0] < 30
+    assert 1.5 < kept[1] / kept[0] < 2.6
+
+
+def test_with_much_to_spend_cells_stay_that_noise_does_not_hide() -> None:
+    domain = Domain(("wide", "x", "y", "z"), (2000, 3, 3, 3))
+    task = Task(domain, ordered=frozenset({"wide"}))
+    lights = [_light(task, _split(task, Cost(rho)).stages, 1e6) for rho in (0.01, 1.0, 100.0)]
+    assert lights[0] < 50 * lights[1]
+    assert lights[1] == pytest.approx(10 * lights[2], rel=0.15)
