@@ -19,6 +19,7 @@ from dpsynth.discovering import require_open
 from dpsynth.errors import UsageError
 from dpsynth.mechanisms import MAX_CELLS
 from dpsynth.model import FittedModel
+from dpsynth.model.rehearsal import rehearse
 from dpsynth.model.ruling import require_functions
 from dpsynth.preflight import require_finishable, require_ids
 from dpsynth.prior import PriorFile
@@ -105,6 +106,8 @@ def run(
     # a run that is refused anyway must not open a ledger: its promise is for good
     release.refuse_existing(Path(out))
     release.before_spending(project.schema, settings.human).require()
+    require_room(Path(out))
+    rehearse(project.schema)
     with open_ledger(project, ledger, epsilon) as account:
         return run_release(
             project.source,

@@ -149,6 +149,12 @@ def test_a_run_refused_beforehand_opens_no_ledger(tmp_path: Path, old: str, new:
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.parametrize("verb", ["run", "fit"])
+def test_a_place_that_nothing_can_be_written_to_opens_no_ledger(quick: Path, verb: str) -> None:
+    refused(dpsynth(verb, quick, "-o", "/proc/nowhere/release"), 2, "U125")
+    assert not (quick.parent / "claims.ledger").exists()
+
+
 def test_odd_tables_that_do_fit(tmp_path: Path) -> None:
     """All missing where that is declared, constant, numbers written as text: fitted like any other."""
     frame = FRAME.assign(plan="", smoker="yes", age=FRAME["age"].map(lambda age: f" {age}.0 "))

@@ -16,7 +16,7 @@ from dpsynth.cli.words import outcome_data, outcome_text
 from dpsynth.errors import UsageError
 from dpsynth.project import Project
 from dpsynth.releasing import terms_of
-from dpsynth.unfinished import holdout_file
+from dpsynth.unfinished import holdout_file, require_room
 
 LedgerFile = Annotated[
     Path | None,
@@ -62,6 +62,7 @@ def fit(
             "U101", f"{out} or {holdout_file(out).name} exists already", "name a new folder with -o"
         )
     spec = with_engine(spec, engine, master)
+    require_room(out)
     with pipeline.open_ledger(spec, ledger, epsilon) as account, screen.progress() as progress:
         model = pipeline.fit_held_out(
             spec.source,
