@@ -99,7 +99,7 @@ def test_more_budget_helps_and_structure_helps(intake: Intake) -> None:
 
 
 def test_the_clique_tree_at_epsilon_one(intake: Intake) -> None:
-    """Measured: 2- and 3-way .037 to .040, .079 to .084 in 29 to 51 evaluations (the spanning tree .041, .086).
+    """Measured: 2- and 3-way .037 to .041, .078 to .083 in 25 to 45 evaluations (the spanning tree .041, .086).
 
     Seen here: a descent that goes on into the noise (.050), a smoothing that mistakes its cells (.073), steps that
     never grow (322 evaluations).
@@ -113,7 +113,10 @@ def test_the_clique_tree_at_epsilon_one(intake: Intake) -> None:
 
 
 def test_with_a_rich_budget_the_clique_tree_sees_what_the_spanning_tree_cannot(intake: Intake) -> None:
-    """Measured: 2- and 3-way .013, .039; the spanning tree .026, .068: merged or triple cells gone wrong are seen here."""
+    """Measured: 2- and 3-way .013 to .014, .040 to .042; the spanning tree .026, .068.
+
+    Seen here: merged or triple cells gone wrong.
+    """
     real = intake.engine.records
     rows, _ = synthesize(intake, "tree", 10.0)
     assert error(rows, real, 2) < 0.016
