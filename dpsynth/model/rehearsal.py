@@ -39,8 +39,7 @@ Index = NDArray[np.int64]
 def rehearse(schema: Schema) -> tuple[str, ...]:
     """Refuse what cannot be drawn: SchemaError (S182). In words: sums that may fail, but need not, as fewer rows than
     they are about do not have them in proportion."""
-    rules = bool(schema.constraints)
-    if not rules and not (schema.several_rows and (schema.unit.order or schema.unit.static)):
+    if not schema.constraints:
         return ()
     return _rehearsed(_plain(schema).to_yaml())
 
