@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -98,3 +99,28 @@ class TestAFrameOfObjects:
         mixed = pd.DataFrame({"who": pd.Series([DAY, DAY.replace(tzinfo=dt.UTC)], dtype=object), "ok": True})
         with pytest.raises(DataError, match="with a time zone"):
             read_table(mixed, SCHEMA)
+
+    @pytest.mark.parametrize(
+        "ids",
+        [
+            [7, "007"],
+            [7, "7.0", "x"],
+            [True, 1],
+            [DAY, "05.01.2024"],
+            [2.0**60, 2**60],
+            [b"7", "x"],
+        ],
+    )
+    def test_one_id_in_two_ways_is_refused(self, ids: list[Any]) -> None:
+        whole = pd.Series(ids, dtype=object)
+        for column in (whole, whole.astype("category")) if "007" in ids else (whole,):
+            with pytest.raises(DataError, match="one person would count as two") as refused:
+                read_table(pd.DataFrame({"who": column, "ok": True}), SCHEMA)
+            assert refused.value.code == "DPS-D192"
+
+    @pytest.mark.parametrize(
+        "ids", [[7, 7.0, "7"], [np.float32(7), 7, "7"], [decimal.Decimal("7.00"), 7.0], [7, np.int64(7), "7"]]
+    )
+    def test_one_id_in_one_way(self, ids: list[Any]) -> None:
+        table = read_table(pd.DataFrame({"who": pd.Series(ids, dtype=object), "ok": True}), SCHEMA)
+        assert _names([table]) == {b"\x017"}

@@ -7,6 +7,7 @@ If one id became two texts, its unit would keep as many rows under each of them.
 from __future__ import annotations
 
 import datetime
+import decimal
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,6 +20,7 @@ from dpsynth.errors import DataError
 from dpsynth.table.coerce import to_text, unpacked
 from dpsynth.table.misfit import DoesNotFit, Misfit, is_text
 
+_EXACT = 2**53
 _NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 _WRITTEN = r"^(?:0|-?[1-9][0-9]*|-?(?:0|[1-9][0-9]*)\.[0-9]*[1-9])$"
 
@@ -76,6 +78,35 @@ def require_one_name(name: str, columns: Iterable[Any]) -> None:
                 raise _two_names(name, "numbers and texts such as 007 or 7.0")
 
 
+def require_one_name_in(name: str, objects: Any) -> None:
+    """The same for a pandas series whose cells are objects of several types, as `read_csv` makes of a long file: 007 is a
+    number in one part of it and a text in the next."""
+    if hasattr(objects, "cat"):
+        objects = objects.cat.categories.to_series()
+    if objects.dtype != object:
+        return
+    cells = objects.dropna().tolist()
+    kinds = {kind: _family_of(kind) for kind in set(map(type, cells))}
+    if len(kinds) < 2:
+        return
+    if any(isinstance(c, float | np.floating) and abs(float(c)) >= _EXACT for c in cells):
+        raise _two_names(name, "floats too large to be exact beside others")
+    families = set(kinds.values())
+    if len(families) > 1 and families != {"text", "number"}:
+        raise _two_names(name, " and ".join(sorted(families)))
+    if len(families) > 1:
+        require_one_name(name, [pa.array([0]), pa.array([c for c in cells if isinstance(c, str)])])
+
+
+def _family_of(kind: type) -> str:
+    """`_family` of a Python type."""
+    if issubclass(kind, str):
+        return "text"
+    if issubclass(kind, int | float | np.integer | np.floating | decimal.Decimal) and kind is not bool:
+        return "number"
+    return "days" if issubclass(kind, datetime.date) else kind.__name__
+
+
 def _family(kind: Any) -> str:
     """Types that write the same id alike."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
@@ -93,9 +124,9 @@ def _family(kind: Any) -> str:
 def _two_names(name: str, kinds: str) -> DataError:
     return DataError(
         "D192",
-        f"the files have the ids of column '{name}' in types that write one id in two ways ({kinds}): one person "
+        f"the ids of column '{name}' come in types that write one id in two ways ({kinds}): one person "
         "would count as two",
-        "write the files again with one type for the column",
+        "write the table again with one type for the column (pandas: read_csv(..., dtype={column: str}))",
     )
 
 

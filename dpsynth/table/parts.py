@@ -36,6 +36,8 @@ class Wanted:
     optional: frozenset[str]
     """Among them, those that may lack."""
     ignored: frozenset[str]
+    unit: str = ""
+    """The one that names units, where there is one."""
 
     @classmethod
     def of(cls, schema: Schema, require_unit: bool) -> Wanted:
@@ -47,7 +49,7 @@ class Wanted:
             kept.append(unit)
         ids = {name for name in kept if _is_id(schema.columns.get(name))}
         dropped = frozenset(schema.columns) - set(kept)
-        return cls(tuple(kept), frozenset() if require_unit else frozenset(ids), dropped)
+        return cls(tuple(kept), frozenset() if require_unit else frozenset(ids), dropped, unit or "")
 
     def check(self, names: Sequence[str]) -> list[str]:
         """The columns to read. Raises DataError for one too many, too few, or twice (D103 to D105)."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from datetime import datetime, time
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,7 +21,7 @@ from dpsynth.schema import CsvFormat
 from dpsynth.table import databases
 from dpsynth.table.csv_source import read_csv
 from dpsynth.table.csv_source import read_header as csv_header
-from dpsynth.table.ids import mixed_moments
+from dpsynth.table.ids import mixed_moments, require_one_name_in
 from dpsynth.table.parts import Part, Wanted
 
 Source = Any
@@ -197,6 +199,8 @@ def _from_pandas(frame: pd.DataFrame, wanted: Wanted) -> Part:
     read = wanted.check(names)
     if len(frame) == 0:
         raise DataError("D120", "the frame has no rows", "is it the right one?")
+    if wanted.unit in read:
+        require_one_name_in(wanted.unit, frame.iloc[:, names.index(wanted.unit)])
     columns = {name: _series_to_arrow(frame.iloc[:, names.index(name)]) for name in read}
     return Part(columns, len(frame), lambda row: f"row {row + 1}")
 
@@ -216,9 +220,14 @@ def _series_to_arrow(series: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    """A whole float as the integer it is, and midnight as the day: among texts too, 1.0 and 1 are one id and one
+    """A whole number as the integer it is, and midnight as the day: among texts too, 1.0 and 1 are one id and one
     category."""
     if isinstance(value, datetime) and value.tzinfo is None and value.time() == time():
         value = value.date()
+    if isinstance(value, np.floating):
+        value = float(value) if float(value).is_integer() else value
     whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+    if isinstance(value, Decimal) and value.is_finite():
+        plain = format(value, "f")
+        return plain.rstrip("0").rstrip(".") if "." in plain else plain
     return str(int(value)) if whole else str(value)
