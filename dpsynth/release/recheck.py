@@ -25,7 +25,7 @@ from dpsynth.release.fields import AttackRan, AuditFacts, ReleaseFields
 from dpsynth.release.gate import restated
 from dpsynth.release.privacy_json import Said, charged_events, privacy_json, tool
 from dpsynth.release.standing import Standing
-from dpsynth.release.wording import but_for_words
+from dpsynth.release.wording import words_of
 from dpsynth.schema import Schema
 
 TOLERANCE = 1e-6
@@ -34,8 +34,9 @@ TOLERANCE = 1e-6
 Json = Mapping[str, Any]
 
 
-def check_privacy(stated: Json, schema: Schema) -> None:
-    """Raise VerifyError (V121 to V126) naming the first statement that does not follow."""
+def check_privacy(stated: Json, schema: Schema) -> list[str]:
+    """Raise VerifyError (V121 to V126) naming the first statement that does not follow; V143 for a sentence of another build
+    that says another number. Returns what remains to be said of such sentences."""
     try:
         events = charged_events(stated)
         if not events:
@@ -57,13 +58,17 @@ def check_privacy(stated: Json, schema: Schema) -> None:
         raise VerifyError(
             "V126", f"privacy.json: a rule of the gate does not hold: {untrue[0]}", "do not rely on it"
         )
-    places = differences(stated, computed)
-    for place in places if stated["tool"] == tool() else but_for_words(places):
-        raise VerifyError(
-            "V122",
-            f"privacy.json: {place} does not follow from the charges and the schema",
-            "do not rely on it",
-        )
+    remarks: list[str] = []
+    for place in differences(stated, computed):
+        remark = None if stated["tool"] == tool() else words_of(stated, computed, place)
+        if remark is None:
+            raise VerifyError(
+                "V122",
+                f"privacy.json: {place} does not follow from the charges and the schema",
+                "do not rely on it",
+            )
+        remarks.append(remark)
+    return remarks
 
 
 def _check_sensitivity(events: list[Event], stated: Json) -> None:

@@ -217,9 +217,9 @@ def _check_content(folder: Path, listed: Manifest) -> tuple[Json, int, str]:
     schema = _schema(folder)
     privacy = parse(read_small(folder / "privacy.json"), "privacy.json")
     check_form(privacy)
-    check_privacy(privacy, schema)
+    remarks = check_privacy(privacy, schema)
     records = _check_data(folder / data[0], schema)
-    remarks = check_report(folder, privacy, schema, records, data[0])
+    remarks += check_report(folder, privacy, schema, records, data[0])
     remarks += check_documents(folder, privacy, schema, listed, data[0], len(records))
     return privacy, len(records), told(remarks) if remarks else ""
 

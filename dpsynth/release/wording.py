@@ -6,10 +6,12 @@ them, whatever either says around them. So numbers are compared where words cann
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from html.parser import HTMLParser
+from typing import Any
 
 from dpsynth.errors import VerifyError
 
@@ -18,6 +20,29 @@ _INLINE = frozenset(
     {"a", "abbr", "b", "code", "data", "em", "i", "small", "span", "strong", "sub", "sup", "tspan"}
 )
 _UNSEEN = frozenset({"style", "script", "template"})
+_MEANT = frozenset(
+    {
+        "x",
+        "y",
+        "x1",
+        "x2",
+        "y1",
+        "y2",
+        "d",
+        "points",
+        "width",
+        "height",
+        "cx",
+        "cy",
+        "r",
+        "aria-label",
+        "title",
+        "alt",
+    }
+)
+"""Attributes that say something, or where something is drawn."""
+_HIDING = re.compile(r"<[!/?a-zA-Z][^>]*>|(?m:(?:^|(?<=\s))#(?!#* ).*$|^\[[^\]]*\]:.*$)")
+"""What a text document can hide something behind: elements, comments, definitions of links."""
 MOST_NAMED = 3
 
 
@@ -27,10 +52,12 @@ class _Text(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.parts: list[str] = []
+        self.laid_out: set[object] = set()
         self._unseen = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._unseen += tag in _UNSEEN
+        self.laid_out |= {tag, *((tag, name, value) for name, value in attrs if name not in _MEANT)}
         self._between(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -38,8 +65,13 @@ class _Text(HTMLParser):
         self._between(tag)
 
     def handle_data(self, data: str) -> None:
-        if not self._unseen:
+        if self._unseen:
+            self.laid_out.add(data)
+        else:
             self.parts.append(data)
+
+    def handle_comment(self, data: str) -> None:
+        self.laid_out.add(("comment", data))
 
     def _between(self, tag: str) -> None:
         if tag not in _INLINE:
@@ -50,12 +82,22 @@ def numbers(name: str, content: bytes) -> list[str]:
     """What has a digit in it, as it is written, in its order: of an HTML page what it shows."""
     text = content.decode("utf-8", errors="replace")
     if name.endswith(".html"):
-        page = _Text()
-        page.feed(text)
-        page.close()
-        text = "".join(page.parts)
+        text = "".join(_read(text).parts)
     found = (token.rstrip(".,:+-").lstrip(".,:+") for token in _NUMBER.findall(text))
     return [token for token in found if token]
+
+
+def _read(text: str) -> _Text:
+    page = _Text()
+    page.feed(text)
+    page.close()
+    return page
+
+
+def laid_out(name: str, content: bytes) -> set[object]:
+    """By what a document can show something else than its text: styles, scripts, comments, attributes of elements."""
+    text = content.decode("utf-8", errors="replace")
+    return _read(text).laid_out if name.endswith(".html") else set(_HIDING.findall(text))
 
 
 def compare(name: str, found: bytes, made: bytes) -> str:
@@ -64,14 +106,15 @@ def compare(name: str, found: bytes, made: bytes) -> str:
     another one: where some are lacking and others are there instead."""
     theirs, ours = numbers(name, found), numbers(name, made)
     if theirs == ours:
-        return ""
+        other = bool(laid_out(name, found) - laid_out(name, made))
+        return f"{name} is laid out otherwise, and may show something else" if other else ""
     further, lacking = Counter(theirs) - Counter(ours), Counter(ours) - Counter(theirs)
     if further and lacking:
         raise VerifyError(
             "V143",
             f"{name} was written by another build, and says {_some(further)} where the facts of the bundle make "
             f"{_some(lacking)}",
-            "rely on privacy.json, which was checked; the build that is named there can compare the page byte by byte",
+            "rely on the charges in privacy.json, which were checked; the build that is named there can compare every byte",
         )
     if further:
         return f"{name} has further numbers ({_some(further)})"
@@ -92,11 +135,29 @@ def told(remarks: Iterable[str]) -> str:
 
 WORDS = re.compile(
     r"neighbours\.words|unit\.(enforced|synthetic)|guarantee\.(noise|theorem|accountant)|unprotected_quantities(\..*)?"
-    r"|charges\.\d+\.(mechanism|noise)|bounds\.\d+\.decided_by|audits\.attacks\.\d+\.knowledge"
+    r"|charges\.\d+\.(mechanism|noise)|audits\.attacks\.\d+\.knowledge"
 )
 """Statements of privacy.json that are sentences, which another build may say otherwise."""
 
 
-def but_for_words(places: Iterable[str]) -> Iterator[str]:
-    """Places of privacy.json that every build makes alike."""
-    return (place for place in places if place.split(".")[0] != "tool" and not WORDS.fullmatch(place))
+def words_of(stated: object, computed: object, place: str) -> str | None:
+    """What remains to be said of a place of privacy.json that another build made otherwise; None where it may not.
+
+    Raises VerifyError (V143) for a sentence with another number.
+    """
+    if place.split(".")[0] == "tool":
+        return ""
+    if not WORDS.fullmatch(place):
+        return None
+    if place == "unprotected_quantities":
+        return "privacy.json lists more or fewer unprotected quantities"
+    one, other = (
+        json.dumps(_at(value, place.split(".")), ensure_ascii=False) for value in (stated, computed)
+    )
+    return compare(f"privacy.json: {place}", one.encode(), other.encode())
+
+
+def _at(value: Any, place: list[str]) -> Any:
+    for key in place:
+        value = value[int(key)] if isinstance(value, list | tuple) else value.get(key)
+    return value

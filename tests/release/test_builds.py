@@ -15,6 +15,7 @@ from release_parts import reseal
 from dpsynth import release
 from dpsynth.errors import VerifyError
 from dpsynth.release import dossier, wording
+from dpsynth.release.facts import CHARGE, COPIED
 from dpsynth.release.files import canonical, digest
 from dpsynth.release.pages.render import public_page
 from dpsynth.release.privacy_json import tool
@@ -169,6 +170,55 @@ def test_sentences_of_privacy_json_are_the_other_builds_own(other: Path) -> None
     )
     reseal(other)
     assert SAYS in release.verify(other).words
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        lambda p: p["charges"][0].update(
+            noise="integer noise of standard deviation 50000 rows on every cell"
+        ),
+        lambda p: p["unit"].update(enforced="of each person 1 row is kept, and epsilon is 0.01"),
+        lambda p: p["guarantee"].update(theorem="by theorem 1 epsilon is 0.001"),
+        lambda p: p["bounds"][0].update(decided_by="The regulator"),
+    ],
+)
+def test_a_sentence_with_another_number_is_found_though_all_pages_agree(
+    other: Path, how: Callable[[Json], object]
+) -> None:
+    privacy = edit(other / "privacy.json", how)
+    edit(
+        other / "report.json",
+        lambda r: r.update(
+            {name: privacy[name] for name in COPIED},
+            charges=[{key: charge[key] for key in CHARGE} for charge in privacy["charges"]],
+        ),
+    )
+    as_of(other, privacy["tool"])
+    with pytest.raises(VerifyError) as caught:
+        release.verify(other)
+    assert caught.value.code in {"DPS-V122", "DPS-V143"}
+
+
+def test_a_page_that_hides_its_numbers_is_told(other: Path) -> None:
+    hidden = '<style>body{visibility:hidden}body::before{visibility:visible;content:"0.01"}</style></head>'
+    change(other / "report.html", "</head>", hidden)
+    card = other / "model_card.md"
+    card.write_text(
+        f"Epsilon is a hundredth.\n<!--\n{card.read_text(encoding='utf-8')}\n-->\n", encoding="utf-8"
+    )
+    reseal(other)
+    said = release.verify(other).words
+    assert "report.html is laid out otherwise" in said
+    assert "model_card.md is laid out otherwise" in said
+
+
+def test_dropped_unprotected_quantities_are_told(other: Path) -> None:
+    privacy = edit(other / "privacy.json", lambda p: p["unprotected_quantities"].pop(0))
+    quantities = privacy["unprotected_quantities"]
+    edit(other / "report.json", lambda r: r.update(unprotected_quantities=quantities))
+    as_of(other, privacy["tool"])
+    assert "fewer unprotected quantities" in release.verify(other).words
 
 
 def test_further_numbers_and_another_order_are_told() -> None:
