@@ -169,6 +169,7 @@ class TestWhatGoesWrong:
         people(40_000).to_csv(tmp_path / "rows.csv", index=False)
         code = (
             "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+            "from dpsynth import unfinished; unfinished.ROOM = 1000;"  # what is tried beforehand
             "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000));"
             "from dpsynth.cli import main; sys.argv = ['dpsynth', *sys.argv[1:]]; main()"
         )
