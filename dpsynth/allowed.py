@@ -160,8 +160,10 @@ def _texts_that(name: str, column: CategoryColumn | BooleanColumn, relation: Rel
     place = _place(name, column, texts, value)
     if relation != "==" and not (isinstance(column, CategoryColumn) and column.ordered):
         raise UsageError("U195", f"the values of column {name!r} have no order", "use ==, != or in")
-    found = [_holds(Fraction(i), relation, Fraction(place)) for i in range(len(texts))]
-    return np.array(found + [False] * column.missing, dtype=bool)
+    found = np.zeros(len(texts) + column.missing, dtype=bool)
+    first, last = _range(relation, Fraction(place))
+    found[first : len(texts) if last is None else last + 1] = True
+    return found
 
 
 def _place(name: str, column: CategoryColumn | BooleanColumn, texts: list[str], value: Value) -> int:

@@ -105,3 +105,58 @@ def test_check_doubts_the_sums_of_tables_too_large_to_be_tried(
     said = CliRunner().invoke(app, ["check", "--no-data", str(file)])
     assert said.exit_code == 0, said.output
     assert "warning: 100 rows have no room for their share of constraint 1" in said.output
+
+
+def whole(most: int, *names: str) -> dict[str, Any]:
+    return {name: {"type": "integer", "min": 0, "max": most} for name in names}
+
+
+PARTS = [f"p{i}" for i in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "rule"),
+    [
+        (whole(100, "t", *PARTS), {"sum": "t == " + " + ".join(PARTS)}),
+        (whole(100, *PARTS), {"sum": " + ".join(PARTS) + " <= 100"}),
+        (whole(9, *PARTS[:9]), {"order": PARTS[:9], "strict": True}),
+    ],
+)  # fmt: skip
+def test_rules_that_hardly_any_evenly_drawn_row_keeps_pass(
+    columns: dict[str, Any], rule: dict[str, Any]
+) -> None:
+    """Twelve numbers up to 100, of which any set has 600 together, are no reason to refuse percentages of a whole."""
+    assert rehearse(Schema(columns=columns, constraints=[rule])) == ()
+
+
+def test_a_sum_that_no_values_have_is_refused() -> None:
+    rules = [{"require": "a in [0, 2, 4]"}, {"require": "b in [0, 2, 4]"}, {"sum": "a + b == 5"}]
+    with pytest.raises(SchemaError, match="no rows can be drawn"):
+        rehearse(Schema(columns=whole(9, "a", "b"), constraints=rules))
+
+
+PERSON: dict[str, Any] = {"person": COLUMNS["person"], "visit": COLUMNS["visit"]}
+
+
+def test_an_order_of_columns_of_which_some_are_the_persons_own() -> None:
+    """Born before hired is decided before both stand in all rows; hired before left, row by row."""
+    columns = {**PERSON, **whole(60, "born", "hired"), "left": {"type": "integer", "min": 0, "max": 90}}
+    schema = Schema(
+        columns=columns,
+        unit={**UNIT, "static": ["born", "hired"]},
+        constraints=[{"order": ["born", "hired", "left"], "strict": True}],
+    )
+    assert rehearse(schema) == ()
+
+
+def test_persons_some_of_whom_cannot_keep_a_rule_are_doubted_not_refused() -> None:
+    """Limits below 100 leave nothing for c."""
+    columns = {**PERSON, **whole(1000, "limit", "a", "b"), "c": {"type": "integer", "min": 100, "max": 1000}}
+    schema = Schema(
+        columns=columns,
+        unit={**UNIT, "static": ["limit"], "rows_per_unit": 2},
+        constraints=[{"sum": "a + b + c <= limit"}],
+    )
+    assert [doubt.split(":")[0] for doubt in rehearse(schema)] == [
+        "some units, drawn from the schema alone, cannot keep the rules"
+    ]

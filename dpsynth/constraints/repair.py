@@ -6,6 +6,8 @@
    them, inside its cell if there is one, else any, as likely as the model finds its cell. Each such step mends at least one
    clause and breaks none, so there are no more steps than clauses.
 3. *Taken over.* Where no single column can mend a row, the columns that hang together by rules come from another row.
+4. *Several columns altered.* Where no other row can lend them, one value after another is moved as long as that brings the
+   row nearer to its rules (`descent`).
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from dpsynth.allowed import Allowed
 from dpsynth.columns import NumberColumn
 from dpsynth.constraints.atoms import Axis, Clause, State
 from dpsynth.constraints.choices import Choices
+from dpsynth.constraints.descent import descended
 from dpsynth.constraints.rules import Rule, Rules
 from dpsynth.errors import DataError
 from dpsynth.table import Table
@@ -32,6 +35,9 @@ REDRAWN, WORTH = 8, 0.02
 """Draws again within cells, at most; they end when one of them mends less than this share."""
 TOGETHER = 1 << 21
 """Rows times clauses that are looked at together."""
+DESCENTS, TOGETHER_DOWN = (2, 4, 8, 16, 32), 128
+"""Passes in which several columns of a row are altered, between looks whether one alone can do the rest, and rows that go
+through them together."""
 
 Redraw = Callable[[Rows], Table]
 """Rows of the sample, by number -> the same rows with other values inside the same cells."""
@@ -66,7 +72,15 @@ class Repair:
             for _ in range(len(part.clauses)):
                 if not own._altered(part, state, rng):
                     break
-            own._taken_over(part, state, whole, rows, rng)
+            left = own._taken_over(part, state, whole, rows, rng)
+            tried = np.zeros(len(rows), dtype=np.int64)
+            while len(left):
+                if tried[left].max() > 1:
+                    raise _hopeless(len(left), len(whole), part)
+                some = left[:TOGETHER_DOWN]
+                tried[some] += 1
+                own._descended(part, state, some, rng)
+                left = own._taken_over(part, state, whole, rows, rng)
             whole.put(rows, state, part.columns)
             changed.update(part.columns)
         return _written(table, whole, changed, self.rules.axes)
@@ -135,10 +149,11 @@ class Repair:
 
     def _taken_over(
         self, part: _Part, state: State, whole: State, rows: Rows, rng: np.random.Generator
-    ) -> None:
+    ) -> Rows:
+        """The rows that are still broken."""
         broken = np.flatnonzero(part.broken(state))
         if not len(broken):
-            return
+            return broken
         donors = np.setdiff1d(np.arange(len(whole)), rows)
         mended = np.flatnonzero(~part.broken(state))
         names = tuple(name for name in part.columns if name not in self.fixed | self.placed)
@@ -154,12 +169,32 @@ class Repair:
             state.put(broken[good], trial.take(good), names)
             broken = broken[~good]
             if not len(broken):
-                return
-        raise DataError(
-            "D210",
-            f"{len(broken)} of {len(whole)} sampled rows cannot be made to keep {part.words}",
-            "draw more rows at once, or let the rule's change: name columns with more freedom",
-        )
+                break
+        return broken
+
+    def _descended(self, part: _Part, state: State, rows: Rows, rng: np.random.Generator) -> None:
+        some = state.take(rows)
+        own = replace(self, kept={name: mask[rows] for name, mask in self.kept.items()})
+        may = {
+            name: ~own.kept.get(name, np.zeros(len(rows), dtype=bool))
+            for name in part.columns
+            if name not in self.fixed
+        }
+        for passes in DESCENTS:
+            for _ in range(passes):
+                descended(some, part.clauses, part.every, self.likely, self.placed, may, self.guards, rng)
+            own._altered(part, some, rng)
+            if not part.broken(some).any():
+                break
+        state.put(rows, some, part.columns)
+
+
+def _hopeless(rows: int, of: int, part: _Part) -> DataError:
+    return DataError(
+        "D210",
+        f"{rows} of {of} sampled rows cannot be made to keep {part.words}",
+        "draw more rows at once, or let the rule's change: name columns with more freedom",
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -103,8 +103,14 @@ class Rules:
         return [tuple(sorted(found, key=lambda rule: rule.number)) for found in sets]
 
     def only_about(self, names: Iterable[str]) -> Rules:
-        """Those rules that are about none but these columns."""
-        return Rules(tuple(rule for rule in self.every if set(rule.columns) <= set(names)), self.axes)
+        """What the rules say of none but these columns: of ``a < b < c`` that ``a < b``, where c is another."""
+        inside, found = frozenset(names), []
+        for rule in self.every:
+            clauses = tuple(clause for clause in rule.clauses if clause.columns <= inside)
+            columns = tuple(name for name in rule.columns if name in inside)
+            if clauses and columns:
+                found.append(replace(rule, clauses=clauses, columns=columns))
+        return Rules(tuple(found), self.axes)
 
     def state(self, table: Table) -> State:
         return State.of(table, self.axes)

@@ -30,6 +30,8 @@ MOST_ROWS = 50_000
 """Of a table that totals are about."""
 UNITS = 40
 """Units of each size."""
+SINGLE = 10
+"""Units that are drawn one by one where those together fail: whether there are any that can be."""
 MOST_SIZES = 12
 """Sizes of units that are looked at, from the least to the largest."""
 
@@ -37,8 +39,8 @@ Index = NDArray[np.int64]
 
 
 def rehearse(schema: Schema) -> tuple[str, ...]:
-    """Refuse what cannot be drawn: SchemaError (S182). In words: sums that may fail, but need not, as fewer rows than
-    they are about do not have them in proportion."""
+    """Refuse what cannot be drawn: SchemaError (S182). In words what may fail, but need not: sums, as fewer rows than
+    they are about do not have them in proportion; rules that some units cannot keep, whom the model may never draw."""
     if not schema.constraints:
         return ()
     return _rehearsed(_plain(schema).to_yaml())
@@ -73,7 +75,7 @@ def _rehearsed(text: str) -> tuple[str, ...]:
         made = from_schema(schema)
         kinds_of(Totals.of(made.schema), made.generator, rng)
         if made.sizes is not None:
-            _rehearse_units(made, rng)
+            return _rehearse_units(made, rng)
         elif not Totals.of(made.schema):
             made.sample_table(ROWS, rng)
         else:
@@ -97,18 +99,16 @@ def _rehearse_totals(made: SchemaRows, rng: np.random.Generator) -> tuple[str, .
     return ()
 
 
-def _rehearse_units(made: SchemaRows, rng: np.random.Generator) -> None:
+def _rehearse_units(made: SchemaRows, rng: np.random.Generator) -> tuple[str, ...]:
     """Units of every size that one may have, size by size where something fails. The error of the last one where none can
-    be drawn; SchemaError (S182) where some cannot."""
+    be drawn; SchemaError (S182) where none of some size can; in words, where some units can and others cannot."""
     assert made.sizes is not None
     people = Units.of(made.schema, made.sizes, made.generator, made.generator, None)
     sizes = _some(np.flatnonzero(people.shares() > 0) + 1)
-    try:
-        _draw(made, people, sizes, rng)
-    except DataError:
-        failed = {size: error for size in sizes if (error := _alone(made, people, size, rng)) is not None}
-    else:
-        return
+    together = _failure(made, people, sizes, UNITS, rng)
+    if together is None:
+        return ()
+    failed = {size: error for size in sizes if (error := _alone(made, people, size, rng)) is not None}
     if len(failed) == len(sizes):
         raise failed[sizes[-1]]
     if failed:
@@ -119,6 +119,7 @@ def _rehearse_units(made: SchemaRows, rng: np.random.Generator) -> None:
             f"no unit of {named} rows can be drawn from the schema alone: {first.problem}",
             f"correct the rules, or say how many rows a unit has: rows: {_advice(sizes, failed)}",
         )
+    return (f"some units, drawn from the schema alone, cannot keep the rules: {together.problem}",)
 
 
 def _some(sizes: Index) -> list[int]:
@@ -127,22 +128,32 @@ def _some(sizes: Index) -> list[int]:
     return [int(size) for size in sizes[places]]
 
 
-def _draw(made: SchemaRows, people: Units, sizes: Sequence[int], rng: np.random.Generator) -> None:
+def _failure(
+    made: SchemaRows, people: Units, sizes: Sequence[int], units: int, rng: np.random.Generator
+) -> DataError | None:
+    """Why so many units of each of these sizes cannot be drawn together."""
     by_size = np.zeros(max(sizes), dtype=np.int64)
-    by_size[np.array(sizes) - 1] = UNITS
+    by_size[np.array(sizes) - 1] = units
     finishing = made.finishing(None, made.generator)
     if people.rules:
         finishing = replace(finishing, sequenced=people.sequenced)
-    for drawn in people.batches(Counts(by_size), rng):
-        finishing.of_units(drawn, rng)
-
-
-def _alone(made: SchemaRows, people: Units, size: int, rng: np.random.Generator) -> DataError | None:
     try:
-        _draw(made, people, [size], rng)
+        for drawn in people.batches(Counts(by_size), rng):
+            finishing.of_units(drawn, rng)
     except DataError as error:
         return error
     return None
+
+
+def _alone(made: SchemaRows, people: Units, size: int, rng: np.random.Generator) -> DataError | None:
+    """Why no unit of this size can be drawn, neither among others of its size nor by itself."""
+    error = _failure(made, people, [size], UNITS, rng)
+    for _ in range(SINGLE):
+        # any other error says by itself that none of them could be drawn
+        if error is None or error.code != "DPS-D210":
+            break
+        error = _failure(made, people, [size], 1, rng)
+    return error
 
 
 def _advice(sizes: Sequence[int], failed: dict[int, DataError]) -> str:

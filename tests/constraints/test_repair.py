@@ -152,6 +152,39 @@ def test_rows_that_nothing_can_mend_are_an_error_not_a_loop() -> None:
     assert caught.value.code == "DPS-D211"
 
 
+def test_rows_that_no_single_value_mends_and_no_other_lends() -> None:
+    """Several columns give way, but none that is fixed; cells stay where they are asked to, special values and missing ones
+    are none on the grid."""
+    parts = [f"p{i}" for i in range(8)]
+    one = {
+        "type": "number",
+        "min": 0,
+        "max": 100,
+        "decimals": 1,
+        "cells": 4,
+        "missing": True,
+        "special": [7],
+    }
+    columns = {**dict.fromkeys(parts, one), "most": {"type": "integer", "min": 0, "max": 300}}
+    require = [{"forbid": f"{name} is missing or {name} == 7"} for name in parts]
+    schema = Schema(columns=columns, constraints=[{"sum": " + ".join(parts) + " <= most"}, *require])
+    encoding = Encoding(schema)
+    high = {name: np.full(40, 3) for name in parts}
+    records = Records.of(encoding.domain, {**high, "most": np.zeros(40, np.int64)})
+    finishing = Finishing(encoding, fixed=frozenset({"p0"}), placed=frozenset({"p1"}))
+    before, rows = (
+        encoding.decode(records, np.random.default_rng(0)),
+        finishing.rows(records, np.random.default_rng(0)),
+    )
+    assert Rules.of(schema).broken(rows) == {}
+    assert np.array_equal(rows.values["p0"], before.values["p0"])
+    assert (rows.values["p1"] >= 75).all()
+    assert not np.array_equal(rows.values["p2"], before.values["p2"])
+    with pytest.raises(DataError) as caught:
+        Finishing(encoding, fixed=frozenset(parts[:5])).rows(records, np.random.default_rng(0))
+    assert caught.value.code == "DPS-D210"
+
+
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_written_rows_still_keep_every_rule(tmp_path: Path, form: str) -> None:
     schema = Schema(columns=COLUMNS, constraints=RULES)
