@@ -74,4 +74,7 @@ def require_ids(rows: Sized, schema: Schema, number: int | None = None) -> None:
 
 
 def _at_most(number: float) -> int:
-    return math.ceil(SLACK * number) + SPARE
+    """Up to two digits: a refusal says it, and logs travel."""
+    most = math.ceil(SLACK * number) + SPARE
+    step: int = 10 ** max(0, len(str(most)) - 2)
+    return -(-most // step) * step

@@ -14,6 +14,7 @@ from dpsynth import Budget, Ledger, Schema, fit
 from dpsynth.errors import DPSynthError
 from dpsynth.pgm import GraphicalModel
 from dpsynth.pipeline import Settings, _sample, fit_held_out, run_release
+from dpsynth.preflight import _at_most
 from dpsynth.release import ReleaseFields
 from dpsynth.synthesis import unit_of
 from dpsynth.table import Source
@@ -113,3 +114,10 @@ def test_whole_persons_whatever_the_noisy_number_is() -> None:
     for total in (401.0, 402.0, 403.0):
         noisy = replace(model, generator=GraphicalModel(model.domain, total, model.generator.potentials))
         assert len(_sample(noisy, replace(SETTINGS, holdout=0.0))) in (400, 404)
+
+
+def test_a_refusal_says_no_exact_number_of_rows() -> None:
+    for rows in (1, 812, 4_321, 27_253, 1_234_567):
+        said = _at_most(rows)
+        assert said >= 1.05 * rows + 100
+        assert len(str(said).rstrip("0")) <= 2

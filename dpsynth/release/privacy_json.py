@@ -245,8 +245,9 @@ def unprotected(schema: Schema, entity: str, audit: AuditFacts) -> list[Json]:
             "why": "a run stops when a row does not; that this one did not is visible",
         },
         {
-            "quantity": "the source is large enough to be attacked",
-            "why": "a run stops, before it counts, at a very small table; that this one did not is visible",
+            "quantity": "the source is large enough to be attacked, and not too large for its ids and for one sample",
+            "why": "a run stops, before anything is spent, at a very small table, and at one of more rows than the format "
+            "of its ids has numbers or a sample may have; that this one did not is visible",
         },
         {
             "quantity": "the attack gate let the release through",
