@@ -65,6 +65,6 @@ def clean_text(value: str, what: str) -> str:
             f"{what} begins or ends with a space",
             "remove it: surrounding spaces are ignored when reading",
         )
-    if any(ord(c) < 32 or 0xD800 <= ord(c) < 0xE000 for c in value):
+    if any(ord(c) < 32 or c == "\x85" or 0xD800 <= ord(c) < 0xE000 for c in value):  # YAML folds \x85
         raise Fault("S125", f"{what} holds a control character", "remove it")
     return value

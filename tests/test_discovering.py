@@ -184,6 +184,7 @@ def test_declarations_that_contradict_themselves(column: str, problem: str) -> N
         ("(other)", {}, "stands for other"),
         ("x" * 1001, {}, "longer"),
         ("a\x07b", {}, "control"),
+        ("a\x85b", {}, "control"),
         ("B", {"written": "integer", "other": "-1"}, "whole number"),
     ],
 )
