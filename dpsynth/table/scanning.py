@@ -125,7 +125,7 @@ def _relation(source: Any, form: CsvFormat) -> tuple[Any, CsvFormat | None]:
     connection = duckdb.connect(config={**config, "threads": 1} if parquet else config)
     try:
         if parquet:
-            return connection.read_parquet([str(path) for path in paths]), None
+            return connection.read_parquet([str(path) for path in paths], union_by_name=True), None
         if all(is_csv(path) for path in paths):
             return _csv(connection, paths, form), form
     except duckdb.Error as problem:
@@ -144,10 +144,10 @@ def _no_table(why: str) -> DataError:
 
 
 def _require_one_kind(source: Any, columns: Sequence[str], schema: Schema) -> None:
-    """DuckDB turns columns of later files into the type of the first: 5.0 would be the text '5.0', and nobody else's 5; 0.5
-    in a column of whole numbers would be 1.
+    """DuckDB turns a column that files have in several types into one of them: ids 5 and 5.0 would be texts of two names.
 
-    DataError D129 for parquet files of which one lacks a column, or has it in another type.
+    DataError D129 for parquet files of which one lacks a column, or has it in another type; whole numbers beside floats of
+    64 bits are the same in all but ids.
     """
     if not isinstance(source, str | os.PathLike | Sequence) or address_of(source) is not None:
         return
@@ -162,7 +162,8 @@ def _require_one_kind(source: Any, columns: Sequence[str], schema: Schema) -> No
                 raise _no_table(f"column '{name}' is not in all of them")
             seen[name].add(_kind_of(here[name]) if name in schema.modelled else kind_of_ids(here[name]))
     for name, kinds in seen.items():
-        if len(kinds - {"null"}) > 1:
+        exact = {"integer", "double"} if name in schema.modelled else set()
+        if len(kinds - {"null"}) > 1 and kinds - {"null"} != exact:
             raise _no_table(f"column '{name}' has several types")
 
 
