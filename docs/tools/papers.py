@@ -15,6 +15,7 @@ PAPERS = {
     "SECURITY.md": "security.md",
     "CHANGELOG.md": "changelog.md",
     "benchmarks/generators.md": "reference/generators.md",
+    "benchmarks/thinning.md": "reference/thinning.md",
     "benchmarks/attacks.md": "reference/benchmarks.md",
 }
 """Markdown files of the repository that are pages of the site too."""
