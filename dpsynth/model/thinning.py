@@ -34,6 +34,9 @@ CANDIDATES = 16
 MOST_ROWS = 1 << 18
 """Larger samples stray little by themselves: they are what the model draws."""
 
+MOST_VALUES = 1 << 24
+"""Rows times attributes: their candidates take `CANDIDATES` times as many bytes, twice."""
+
 MOST_TABLES = 300
 """All pairs of 25 attributes; of more, so many of them at random."""
 
@@ -54,9 +57,9 @@ class Generator(Protocol):
 
 
 def thinned_batches(model: Generator, n: int, rng: np.random.Generator) -> Iterator[Records]:
-    """`n` records in random order, as `model.sample_batches` makes them, and thinned where that helps: not from `MOST_ROWS`
-    on, and not with fewer than three attributes, whose only pair the model's sampler keeps by itself."""
-    if not 0 < n <= MOST_ROWS or len(model.domain) < 3:
+    """`n` records in random order, as `model.sample_batches` makes them, and thinned where that helps: up to `MOST_ROWS` and
+    `MOST_VALUES`, and not with fewer than three attributes, whose only pair the model's sampler keeps by itself."""
+    if not 0 < n <= min(MOST_ROWS, MOST_VALUES // len(model.domain)) or len(model.domain) < 3:
         return model.sample_batches(n, rng)
     batches = model.sample_batches(n * CANDIDATES, rng)
     return (batch.take(chosen(batch, len(batch) // CANDIDATES, rng)) for batch in batches)
