@@ -92,9 +92,7 @@ class Chunks:
         chosen = self.frame.where(f"kind = '{CHUNK}'")
         if some != EVERY:
             (low, early), (high, late) = self.names[some][["part", "seq"]][[0, -1]].tolist()
-            chosen = chosen.where(
-                f"(part > {low} or (part = {low} and seq >= {early}))"
-            ).where(
+            chosen = chosen.where(f"(part > {low} or (part = {low} and seq >= {early}))").where(
                 f"(part < {high} or (part = {high} and seq <= {late}))"
             )
         return chosen.select(*FACTS, *columns)
