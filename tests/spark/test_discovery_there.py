@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from clustered import run_there
 from example import PROJECT, small_table
 from test_on_a_cluster import CLIQUES, _lose, in_memory, people, rows_of, typed
-from typer.testing import CliRunner
 
 import dpsynth
 from dpsynth import discovering
-from dpsynth.cli.app import app
 from dpsynth.engines import spark as module
 from dpsynth.engines import spark_notes
 from dpsynth.entropy import Stream
@@ -223,18 +222,7 @@ def test_the_whole_run_with_both(spark: Any, tmp_path: Path) -> None:
     text = PROJECT.replace("claims.csv", "claims.parquet")
     path = tmp_path / "project.yaml"
     path.write_text(_with_both(text))
-    words = [
-        "run",
-        str(path),
-        "-o",
-        str(tmp_path / "out"),
-        "--engine",
-        "spark",
-        "--master",
-        "local[2]",
-        "--json",
-    ]
-    done = CliRunner().invoke(app, words)
+    done = run_there(path, tmp_path / "out")
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["rows"] > 0
     privacy = json.loads((tmp_path / "out" / "public" / "privacy.json").read_text())

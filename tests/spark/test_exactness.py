@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,17 +14,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from clustered import on_cluster, rows_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_large_exact import both, learnt, row, schema_of, written
 
 from dpsynth.discovery import public_scale
 from dpsynth.encoding import Encoding
-from dpsynth.entropy import Stream
 from dpsynth.errors import DataError
-from dpsynth.privacy.spark_intake import Asked, SparkIntake, take_in_spark
+from dpsynth.privacy.spark_intake import SparkIntake
 from dpsynth.schema import Schema
-from dpsynth.spark_jobs import Jobs
 from dpsynth.spark_source import find
 from dpsynth.table import Table, read_table
 from dpsynth.table.scanning import scan
@@ -84,17 +82,7 @@ def zone(request: pytest.FixtureRequest, spark: Any) -> Iterator[str]:
 
 
 def there(source: Any, schema: Schema, spark: Any, holdout: float = 0.3) -> SparkIntake:
-    found = find(source, schema, spark)
-    asked = Asked(schema.unit.rows_per_unit, schema.unit.column is not None, holdout, 10_000)
-    return take_in_spark(found.frame, found.reader, Jobs(spark), asked, stream=Stream.for_tests(b"split"))
-
-
-def rows_of(table: Table) -> Counter[tuple[Any, ...]]:
-    """Encoded rows with the name of their unit."""
-    records = Encoding(table.schema).encode(table).matrix().tolist()
-    if table.units is None or table.unit_labels is None:
-        return Counter(map(tuple, records))
-    return Counter((table.unit_labels[unit], *row) for unit, row in zip(table.units, records, strict=True))
+    return on_cluster(source, schema, spark, holdout=holdout)
 
 
 def same(memory: Any, table: Table, *others: Any) -> None:

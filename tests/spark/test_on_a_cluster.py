@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from clustered import on_cluster, rows_of, run_there
 from example import PROJECT, SECRET, small_table
 from typer.testing import CliRunner
 
@@ -27,10 +28,9 @@ from dpsynth.large import fit_large_reserved
 from dpsynth.model.shares import Shares
 from dpsynth.privacy.intake import take_in
 from dpsynth.privacy.ledger import Ledger
-from dpsynth.privacy.spark_intake import Asked, SparkIntake, take_in_spark
+from dpsynth.privacy.spark_intake import SparkIntake
 from dpsynth.schema import Schema
 from dpsynth.spark import take_in_cluster
-from dpsynth.spark_jobs import Jobs
 from dpsynth.spark_output import sample
 from dpsynth.spark_session import session
 from dpsynth.spark_source import find
@@ -91,21 +91,6 @@ def in_memory(frame: Any, schema: Schema) -> tuple[Table, Any]:
         stream=Stream.for_tests(b"split"),
     )  # fmt: skip
     return table, intake
-
-
-def on_cluster(
-    source: Any, schema: Schema, spark: Any, keep: int = 10_000, holdout: float = 0.25
-) -> SparkIntake:
-    found = find(source, schema, spark)
-    asked = Asked(schema.unit.rows_per_unit, schema.unit.column is not None, holdout, keep)
-    return take_in_spark(found.frame, found.reader, Jobs(spark), asked, stream=Stream.for_tests(b"split"))
-
-
-def rows_of(table: Table) -> Counter[tuple[Any, ...]]:
-    records = Encoding(table.schema).encode(table).matrix().tolist()
-    if table.units is None or table.unit_labels is None:
-        return Counter(map(tuple, records))
-    return Counter((table.unit_labels[unit], *row) for unit, row in zip(table.units, records, strict=True))
 
 
 def written(kind: str, folder: Path, spark: Any) -> tuple[Any, Any]:
@@ -391,20 +376,7 @@ def test_the_whole_run(spark: Any, tmp_path: Path) -> None:
     small_table().to_parquet(tmp_path / "claims.parquet")
     path = tmp_path / "project.yaml"
     path.write_text(PROJECT.replace("claims.csv", "claims.parquet"))
-    done = CliRunner().invoke(
-        app,
-        [
-            "run",
-            str(path),
-            "-o",
-            str(tmp_path / "out"),
-            "--engine",
-            "spark",
-            "--master",
-            "local[2]",
-            "--json",
-        ],
-    )
+    done = run_there(path, tmp_path / "out")
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
     assert told["rows"] > 0
