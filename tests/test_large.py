@@ -261,18 +261,40 @@ def test_parquet_files_that_differ_harmlessly_are_one_table(tmp_path: Path) -> N
     for order in (parts, parts[::-1]):
         for number, part in enumerate(order):
             pq.write_table(part, tmp_path / f"{number}.parquet")
-        (batch,) = scan(tmp_path, Schema(columns=columns))
-        found = batch.values["n"][~batch.missing["n"]]
+        whole = joined(list(scan(tmp_path, Schema(columns=columns))))
+        found = whole.values["n"][~whole.missing["n"]]
         assert sorted(found.tolist()) == [3, 10**15 - 2, 10**15 - 1]
-        assert batch.missing["c"].sum() == 3
+        assert whole.missing["c"].sum() == 3
 
 
 def test_parquet_files_without_a_value_in_a_column_fit_the_others(tmp_path: Path) -> None:
     for number, column in enumerate(({"n": pa.array([0, 1], pa.int32())}, {"n": pa.nulls(2)})):
         pq.write_table(pa.table(column), tmp_path / f"{number}.parquet")
     declared = Schema(columns={"n": {"type": "integer", "min": 0, "max": 1, "missing": True}})  # type: ignore[arg-type]
-    (table,) = scan(tmp_path, declared)
+    table = joined(list(scan(tmp_path, declared)))
     assert table.missing["n"].tolist() == [False, False, True, True]
+
+
+def test_csv_files_are_read_by_their_own_headers(tmp_path: Path) -> None:
+    """DuckDB alone would read the columns of all of them by the places that they have in the first."""
+    texts = ["who,n\n5,1\n6,1\n", "n,who\n2,5\n2,6\n"]
+    whole = {"type": "integer", "min": 0, "max": 9}
+    declared = Schema(
+        columns={"who": {"type": "id"}, "n": whole},  # type: ignore[dict-item]
+        unit={"entity": "person", "column": "who", "rows_per_unit": 2},  # type: ignore[arg-type]
+    )
+    for number, text in enumerate(texts):
+        (tmp_path / f"{number}.csv").write_text(text)
+    table = read_table(str(tmp_path / "*.csv"), declared)
+    streamed = list(scan(str(tmp_path / "*.csv"), declared))
+    np.testing.assert_array_equal(joined(streamed).values["n"], table.values["n"])
+    assert table.unit_labels is not None
+    assert [part.unit_labels.tolist() for part in streamed] == [table.unit_labels.tolist()] * 2  # type: ignore[union-attr]
+    for odd, code in (("who,N\n5,1\n", "D104"), ("5,1\n6,2\n", "D104"), ("who,n,m\n5,1,1\n", "D103")):
+        (tmp_path / "1.csv").write_text(odd)
+        with pytest.raises(DataError) as refused:
+            next(scan(str(tmp_path / "*.csv"), declared))
+        assert refused.value.code == f"DPS-{code}"
 
 
 def test_nobody_prints_the_run_key_by_accident(tmp_path: Path) -> None:

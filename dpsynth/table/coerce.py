@@ -127,7 +127,9 @@ def to_text(array: Arrow) -> Arrow:
         integers = pc.cast(pc.if_else(whole, floats, None), pa.int64(), safe=False)
         return pc.coalesce(pc.cast(integers, pa.string()), pc.cast(floats, pa.string()))
     if pa.types.is_timestamp(kind):
-        array = pc.cast(array, pa.date32(), safe=False)
+        # the day in UTC: Spark and DuckDB do not say in which time zone a file has its moments
+        moments = array if kind.tz is None else pc.cast(array, pa.timestamp(kind.unit, "UTC"))
+        array = pc.cast(moments, pa.date32(), safe=False)
     try:
         return pc.cast(array, pa.string())
     except pa.ArrowException:

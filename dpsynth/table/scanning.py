@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from dpsynth.addresses import address_of
 from dpsynth.errors import CapacityError, DataError, UsageError
 from dpsynth.schema import CsvFormat, Schema
 from dpsynth.table import databases
+from dpsynth.table.alike import WAY_OUT, differing, kinds_in, runs
 from dpsynth.table.core import Table
-from dpsynth.table.ids import kind_of_ids
+from dpsynth.table.csv_source import read_header
 from dpsynth.table.parts import Part, Wanted
 from dpsynth.table.reading import table_of
 from dpsynth.table.sources import files_of, is_csv, is_parquet
@@ -47,39 +47,62 @@ def scan(source: Any, schema: Schema, *, rows: int = BATCH) -> Iterator[Table]:
     Raises DataError as `read_table` does; UsageError U211 without DuckDB, U212 for another kind of source, CapacityError
     C171 when DuckDB runs out of disk or memory.
     """
-    wanted = Wanted.of(schema, require_unit=True)
-    stream = _stream(source, schema.csv, rows)
-    kept = wanted.check(stream.names)
-    _require_one_kind(source, kept, schema)
-    first = 0
-    for batch in stream.read(kept):
-        columns = {name: pa.chunked_array([batch.column(i)]) for i, name in enumerate(kept)}
-        yield table_of(Part(columns, batch.num_rows, _place(first), stream.form), schema)
-        first += batch.num_rows
+    wanted, first = Wanted.of(schema, require_unit=True), 0
+    for stream in _streams(source, schema, wanted, rows):
+        kept = wanted.check(stream.names)
+        for batch in stream.read(kept):
+            columns = {name: pa.chunked_array([batch.column(i)]) for i, name in enumerate(kept)}
+            yield table_of(Part(columns, batch.num_rows, _place(first), stream.form), schema)
+            first += batch.num_rows
     if not first:
         raise DataError("D130", "the table has no rows", "is it the right one?")
 
 
 @dataclass(frozen=True)
 class _Stream:
-    """A source before it is read: its columns, batches of some of them, and how its texts write numbers if it is csv."""
+    """A part of a source before it is read: its columns, batches of some of them, and how its texts write numbers if it is
+    csv."""
 
     names: list[str]
     read: Callable[[Sequence[str]], Iterator[Any]]
     form: CsvFormat | None = None
 
 
-def _stream(source: Any, form: CsvFormat, rows: int) -> _Stream:
+def _streams(source: Any, schema: Schema, wanted: Wanted, rows: int) -> Iterator[_Stream]:
+    """Files whose columns or types differ are read one after the other: DuckDB would read csv files by place, and turn the
+    types of parquet files into one."""
     address = address_of(source)
     if address is not None:
-        return _Stream(databases.names_of(address), lambda kept: databases.batches(address, kept, rows))
-    relation, written = _relation(source, form)
+        yield _Stream(databases.names_of(address), lambda kept: databases.batches(address, kept, rows))
+        return
+    duckdb = _duckdb()
+    if isinstance(source, duckdb.DuckDBPyRelation):
+        yield _stream(source, None, rows)
+        return
+    paths = _paths(source)
+    if all(is_parquet(path) for path in paths):
+        for some in _alike(paths, wanted, schema):
+            yield _stream(_relation(some, None), None, rows)
+    elif all(is_csv(path) for path in paths):
+        for path in paths:
+            wanted.check(read_header(path, schema.csv))
+        for path in paths:
+            yield _stream(_relation([path], schema.csv), schema.csv, rows)
+    else:
+        raise UsageError(
+            "U212",
+            "this source cannot be streamed",
+            "give csv files, parquet files or a DuckDB relation, or read it into memory",
+        )
+
+
+def _stream(relation: Any, form: CsvFormat | None, rows: int) -> _Stream:
     names = [str(name).strip() for name in relation.columns]
 
     def read(kept: Sequence[str]) -> Iterator[Any]:
         return _batches(relation, [relation.columns[names.index(name)] for name in kept], rows)
 
-    return _Stream(names, read, written)
+    return _Stream(names, read, form)
 
 
 def _place(first: int) -> Any:
@@ -113,63 +136,41 @@ def _batches(relation: Any, columns: Sequence[str], rows: int) -> Iterator[Any]:
 _NO_ROOM = ("Out of Memory", "No space left", "failed to offload")
 
 
-def _relation(source: Any, form: CsvFormat) -> tuple[Any, CsvFormat | None]:
-    """A lazy relation over the source, and how its texts write numbers if it is csv."""
-    duckdb = _duckdb()
-    if isinstance(source, duckdb.DuckDBPyRelation):
-        return source, None
-    paths = _paths(source)
-    parquet = all(is_parquet(path) for path in paths)
+def _relation(paths: Sequence[Path], form: CsvFormat | None) -> Any:
+    """A lazy relation over parquet files of the same types, or over a csv file, whose `form` is given."""
     config = {"memory_limit": MEMORY, "temp_directory": "", "preserve_insertion_order": True}
+    duckdb = _duckdb()
     # decoding parquet takes a tenth of what follows: one thread is enough, and holds half as much
-    connection = duckdb.connect(config={**config, "threads": 1} if parquet else config)
+    connection = duckdb.connect(config={**config, "threads": 1} if form is None else config)
     try:
-        if parquet:
-            return connection.read_parquet([str(path) for path in paths], union_by_name=True), None
-        if all(is_csv(path) for path in paths):
-            return _csv(connection, paths, form), form
+        if form is None:
+            return connection.read_parquet([str(path) for path in paths], union_by_name=True)
+        return _csv(connection, paths, form)
     except duckdb.Error as problem:
+        raise _no_table(_kind(problem), WAY_OUT if form is None else _LINE) from None
+
+
+_LINE = "check quotes and the delimiter; dpsynth check with engine: memory names the line"
+
+
+def _no_table(why: str, fix: str = WAY_OUT) -> DataError:
+    return DataError("D129", f"the files cannot be read as one table ({why})", fix)
+
+
+def _alike(paths: Sequence[Path], wanted: Wanted, schema: Schema) -> list[list[Path]]:
+    """Parquet files one after another that have the same types. DataError D129 where they are not of one table."""
+    try:
+        files = [kinds_in(path) for path in paths]
+    except (pa.ArrowException, ValueError, OSError) as problem:
         raise _no_table(_kind(problem)) from None
-    raise UsageError(
-        "U212",
-        "this source cannot be streamed",
-        "give csv files, parquet files or a DuckDB relation, or read it into memory",
-    )
-
-
-def _no_table(why: str) -> DataError:
-    return DataError(
-        "D129", f"the files cannot be read as one table ({why})", "do all have the same columns and types?"
-    )
-
-
-def _require_one_kind(source: Any, columns: Sequence[str], schema: Schema) -> None:
-    """DuckDB turns a column that files have in several types into one of them: ids 5 and 5.0 would be texts of two names.
-
-    DataError D129 for parquet files of which one lacks a column, or has it in another type; whole numbers beside floats of
-    64 bits are the same in all but ids.
-    """
-    if not isinstance(source, str | os.PathLike | Sequence) or address_of(source) is not None:
-        return
-    paths = _paths(source)
-    if len(paths) < 2 or not all(is_parquet(path) for path in paths):
-        return
-    seen: dict[str, set[str]] = {name: set() for name in columns}
-    for path in paths:
-        here = {str(field.name).strip(): field.type for field in pq.read_schema(path)}
-        for name in columns:
-            if name not in here:
-                raise _no_table(f"column '{name}' is not in all of them")
-            seen[name].add(_kind_of(here[name]) if name in schema.modelled else kind_of_ids(here[name]))
-    for name, kinds in seen.items():
-        exact = {"integer", "double"} if name in schema.modelled else set()
-        if len(kinds - {"null"}) > 1 and kinds - {"null"} != exact:
-            raise _no_table(f"column '{name}' has several types")
-
-
-def _kind_of(kind: Any) -> str:
-    """The same for types of one column that DuckDB turns into each other without changing a value."""
-    return f"moment {kind.tz}" if pa.types.is_timestamp(kind) else kind_of_ids(kind)
+    for kinds in files[:1]:
+        wanted.check(list(kinds))
+    why = differing(files, [name for name in wanted.needed if name in files[0]], schema.modelled)
+    if why is not None:
+        raise _no_table(why)
+    for kinds in files[1:]:
+        wanted.check(list(kinds))
+    return [list(paths[some]) for some in runs(files)]
 
 
 def _csv(connection: Any, paths: Sequence[Path], form: CsvFormat) -> Any:
