@@ -22,6 +22,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks import large_plan
 from dpsynth.large import fit_large_reserved, take_in_large
 from dpsynth.privacy.ledger import Ledger
 from dpsynth.schema import Schema
@@ -98,8 +99,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--table", type=Path, required=True)
-    parser.add_argument("--domain", type=Path, required=True, help="JSON: number of cells of each column")
+    parser.add_argument("--table", type=Path)
+    parser.add_argument("--domain", type=Path, help="JSON: number of cells of each column")
     parser.add_argument("--rows", type=float, nargs="+", default=[1e6])
     parser.add_argument("--method", default="mst")
     parser.add_argument("--epsilon", type=float, default=1.0)
@@ -107,8 +108,13 @@ def main() -> None:
     parser.add_argument("--each", type=float, help="rows of a person, on average; without: a row is a unit")
     parser.add_argument("--bound", type=int, default=8, help="with --each: rows of a person that count")
     parser.add_argument("--file", type=Path, help="a table made before, instead of making those of --rows")
+    parser.add_argument("--plan", type=float, metavar="ROWS", help="what so many rows would cost, on paper")
+    parser.add_argument("--machines", type=int, default=20, help="with --plan")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.plan:
+        print(large_plan.table(given.plan, given.machines))
+        return
     if given.one:
         bound = given.bound if given.each else None
         print(json.dumps(one(given.one, given.domain, given.method, given.epsilon, given.scratch, bound)))

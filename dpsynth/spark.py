@@ -51,7 +51,7 @@ def _taken(source: Any, schema: Schema, asked: Asked, despite: bool, progress: P
     jobs = Jobs(there, progress)
     # Spark reads the columns of parquet files by a job
     found = jobs.run(lambda: find(source, schema, there, despite=despite), "reading on the cluster", {})
-    return take_in_spark(found.frame, found.reader, jobs, asked)
+    return take_in_spark(found.frames, found.reader, jobs, asked)
 
 
 def sample_there_again(

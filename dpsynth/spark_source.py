@@ -11,7 +11,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from dpsynth.constraining import BrokenBySource, refusal
 from dpsynth.constraints import Rules
@@ -23,6 +22,7 @@ from dpsynth.schema import CsvFormat, Schema
 from dpsynth.spark_jobs import translated
 from dpsynth.synthesis import unit_keys
 from dpsynth.table import Table
+from dpsynth.table.alike import WAY_OUT, differing, kinds_in
 from dpsynth.table.parts import Part, Wanted
 from dpsynth.table.reading import table_of
 from dpsynth.table.sources import files_of, header, is_parquet
@@ -89,9 +89,9 @@ def _as_text(name: str, column: Any, place: Callable[[int], str]) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """A lazy DataFrame of the columns that are needed, and how to read it."""
+    """Lazy DataFrames of the columns that are needed, one for each set of types that files have; and how to read them."""
 
-    frame: Any
+    frames: tuple[Any, ...]
     reader: Rows
 
 
@@ -99,39 +99,42 @@ def find(source: Any, schema: Schema, session: Any, *, despite: bool = False) ->
     """`source`: a DataFrame, ``table:NAME`` of the session's catalog, or paths of csv or parquet files: here, where all
     workers must see them too, or at an address that Spark can read (``s3a://...``).
 
-    Reads headers only. Raises DataError as `read_table` does, D183 where parquet files differ, UsageError U288 for another
+    Reads headers only. Raises DataError as `read_table` does, D187 where parquet files differ, UsageError U288 for another
     kind of source.
     """
+    wanted = Wanted.of(schema, require_unit=True)
     with translated():
-        frame, form = _frame(source, schema, session)
-        names = [str(name).strip() for name in frame.columns]
-        kept = Wanted.of(schema, require_unit=True).check(names)
-        chosen = frame.select(*[_quoted(frame.columns[names.index(name)]) for name in kept])
-    return Found(chosen, Rows(schema, tuple(kept), form, despite))
+        frames, form = _frames(source, schema, wanted, session)
+        chosen = []
+        for frame in frames:
+            names = [str(name).strip() for name in frame.columns]
+            kept = wanted.check(names)
+            chosen.append(frame.select(*[_quoted(frame.columns[names.index(name)]) for name in kept]))
+    return Found(tuple(chosen), Rows(schema, tuple(kept), form, despite))
 
 
 def _quoted(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
-def _frame(source: Any, schema: Schema, session: Any) -> tuple[Any, CsvFormat | None]:
+def _frames(source: Any, schema: Schema, wanted: Wanted, session: Any) -> tuple[list[Any], CsvFormat | None]:
     if hasattr(source, "mapInArrow"):
-        return source, None
+        return [source], None
     if isinstance(source, str) and source.startswith(TABLE):
-        return session.table(source.removeprefix(TABLE)), None
+        return [session.table(source.removeprefix(TABLE))], None
     paths, local = _paths(source)
     if all(_CSV.search(path.lower()) for path in paths):
         if local:
-            Wanted.of(schema, require_unit=True).check(header(paths[0], schema.csv))
-        return _csv(session, paths if not local else _escaped(paths), schema.csv), schema.csv
+            wanted.check(header(paths[0], schema.csv))
+        return [_csv(session, paths if not local else _escaped(paths), schema.csv)], schema.csv
     if local and not all(is_parquet(Path(path)) for path in paths):
         raise _unknown("files that are neither csv nor parquet by their names")
     if local:
-        _require_alike(paths)
-    frame = session.read.parquet(*(_escaped(paths) if local else paths))
-    if not local:
-        _require_alike_there(frame, session)
-    return frame, None
+        alike = _alike(paths, wanted, schema)
+        return [session.read.parquet(*_escaped(some)) for some in alike], None
+    frame = session.read.parquet(*paths)
+    _require_alike_there(frame, session)
+    return [frame], None
 
 
 def _csv(session: Any, paths: Sequence[str], form: CsvFormat) -> Any:
@@ -185,17 +188,24 @@ def _escaped(paths: Sequence[str]) -> list[str]:
     return ["file://" + re.sub(r"([\\{}\[\]*?])", r"\\\1", path) for path in paths]
 
 
-def _require_alike(paths: Sequence[str]) -> None:
-    """Spark takes the columns from one file and fills in nothing where another lacks them: all footers are looked at."""
-    kinds = []
+def _alike(paths: Sequence[str], wanted: Wanted, schema: Schema) -> list[list[str]]:
+    """Parquet files by the types of the columns that are needed: each set of types is read by itself, since Spark takes the
+    types from one file, and fills in nothing where another lacks a column. All footers are looked at."""
+    files = []
     for path in paths:
         try:
-            kinds.append(pq.read_schema(path).remove_metadata())
+            files.append(kinds_in(Path(path)))
         except (pa.ArrowException, ValueError, OSError):
-            raise _differs(Path(path).name, "it is not readable") from None
-    for path, kind in zip(paths, kinds, strict=True):
-        if {f.name: f.type for f in kind} != {f.name: f.type for f in kinds[0]}:
-            raise _differs(Path(path).name, f"it has other columns or types than {Path(paths[0]).name}")
+            raise _differs(f"{Path(path).name} is not readable") from None
+    kept = wanted.check(list(files[0]))
+    why = differing(files, kept, schema.modelled)
+    if why is not None:
+        raise _differs(why)
+    found: dict[tuple[Any, ...], list[str]] = {}
+    for path, kinds in zip(paths, files, strict=True):
+        wanted.check(list(kinds))
+        found.setdefault(tuple(kinds[name] for name in kept), []).append(path)
+    return list(found.values())
 
 
 def _require_alike_there(frame: Any, session: Any) -> None:
@@ -204,12 +214,8 @@ def _require_alike_there(frame: Any, session: Any) -> None:
     for file in files if len(files) > 1 else ():
         found = {field.name: field.dataType for field in session.read.parquet(file).schema}
         if any(found.get(name, kind) != kind or name not in found for name, kind in expected.items()):
-            raise _differs(file.rsplit("/", 1)[-1], "it has other columns or types than the others")
+            raise _differs(f"{file.rsplit('/', 1)[-1]} has other columns or types than the others")
 
 
-def _differs(name: str, how: str) -> DataError:
-    return DataError(
-        "D187",
-        f"the parquet file {name} cannot be read with the others: {how}",
-        "write the files with the same columns and types",
-    )
+def _differs(why: str) -> DataError:
+    return DataError("D187", f"the parquet files cannot be read as one table: {why}", WAY_OUT)

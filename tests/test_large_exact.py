@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import parquet_types
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -134,6 +135,24 @@ def test_streamed_as_in_memory(
     whole = table.under(known)
     for kept, chosen in ((disk.training, memory.training), (disk.holdout, memory.holdout)):
         assert cells(kept) == cells(whole.take(chosen))
+
+
+@settings(max_examples=12)
+@given(parquet_types.files, st.sampled_from([None, 1, 3]), st.integers(1, 9))
+def test_files_are_read_by_their_own_types(
+    tmp_path_factory: pytest.TempPathFactory, files: list[Any], bound: int | None, batch: int
+) -> None:
+    """float32 beside double, whole numbers beside floats, days beside moments, and nothing beside anything."""
+    schema = parquet_types.schema_of(bound)
+    folder = parquet_types.written(files, tmp_path_factory.mktemp("types"))
+    table, memory, disk = both(folder, schema, batch)
+    cliques = list(itertools.combinations(schema.domain.attributes, 2))
+    counts = disk.engine.marginals(cliques)
+    for clique, expected in memory.engine.marginals(cliques).items():
+        np.testing.assert_array_equal(counts[clique], expected, err_msg=str(clique))
+    np.testing.assert_array_equal(disk.engine.unit_sizes(), memory.engine.unit_sizes())
+    for kept, chosen in ((disk.training, memory.training), (disk.holdout, memory.holdout)):
+        assert cells(kept) == cells(table.take(chosen))
 
 
 def cells(table: Table) -> Counter[tuple[Any, ...]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -85,10 +87,10 @@ class Asked:
 
 
 def take_in_spark(
-    frame: Any, reader: Reader, jobs: Jobs, asked: Asked, *, stream: Stream | None = None
+    frames: Sequence[Any], reader: Reader, jobs: Jobs, asked: Asked, *, stream: Stream | None = None
 ) -> SparkIntake:
-    """As `take_in_stream`, for a DataFrame: `reader` turns its rows into checked tables and names their units, on the
-    executors.
+    """As `take_in_stream`, for one table in DataFrames, which differ in their types: `reader` turns their rows into checked
+    tables and names their units, on the executors.
 
     Raises what `reader` raises, D180 for a table without rows, C172 for a column with more different texts than could be
     discovered, and what `Jobs` raises.
@@ -98,13 +100,13 @@ def take_in_spark(
     check_split(run_key, asked.holdout)
     if asked.rows_per_unit != 1 and not asked.by_unit:
         raise ValueError("without a unit column every row is a unit: rows_per_unit is 1")
-    partitions = jobs.run(lambda: _partitions(frame), "reading on the cluster", {})
+    partitions = jobs.run(lambda: sum(map(_partitions, frames)), "reading on the cluster", {})
     if asked.by_unit:  # rows of a unit meet: there is work for everybody, wherever they come from
         partitions = max(partitions, int(jobs.session.sparkContext.defaultParallelism))
     split = _split(asked, run_key, partitions)
     # what a frame is made of is fixed when it is first used: the settings of the session are as they were
     make = _meeting if asked.by_unit else _alone
-    encoded = make(frame, reader, split, partitions).persist()
+    encoded = make(frames, reader, split, partitions).persist()
     try:
         table = jobs.collected(encoded.select("kind", *FACTS, "note"), "reading on the cluster", {})
         names, seen = _accepted(table)
@@ -142,12 +144,17 @@ def _split(asked: Asked, run_key: bytes, partitions: int) -> Split:
     )
 
 
-def _alone(frame: Any, reader: Reader, split: Split, partitions: int) -> Any:
-    return frame.mapInArrow(EncodeRows(reader, split), chunk_columns(Layout.of(reader.schema).domain))
+def _alone(frames: Sequence[Any], reader: Reader, split: Split, partitions: int) -> Any:
+    return _each(frames, EncodeRows(reader, split), chunk_columns(Layout.of(reader.schema).domain))
 
 
-def _meeting(frame: Any, reader: Reader, split: Split, partitions: int) -> Any:
-    sent = frame.mapInArrow(SendUnits(reader, split), meeting_columns())
+def _each(frames: Sequence[Any], task: Any, columns: str) -> Any:
+    """Each frame by its own types: what Spark would turn into one type before a union could be rounded."""
+    return reduce(lambda one, other: one.union(other), (frame.mapInArrow(task, columns) for frame in frames))
+
+
+def _meeting(frames: Sequence[Any], reader: Reader, split: Split, partitions: int) -> Any:
+    sent = _each(frames, SendUnits(reader, split), meeting_columns())
     met = sent.repartition(partitions, "bucket").sortWithinPartitions("bucket")
     layout = Layout.of(reader.schema)
     return met.mapInArrow(CutUnits(layout, split.rows_per_unit), chunk_columns(layout.domain))

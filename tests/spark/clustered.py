@@ -24,7 +24,7 @@ def on_cluster(
 ) -> SparkIntake:
     found = find(source, schema, spark)
     asked = Asked(schema.unit.rows_per_unit, schema.unit.column is not None, holdout, keep)
-    return take_in_spark(found.frame, found.reader, Jobs(spark), asked, stream=Stream.for_tests(b"split"))
+    return take_in_spark(found.frames, found.reader, Jobs(spark), asked, stream=Stream.for_tests(b"split"))
 
 
 def rows_of(table: Table) -> Counter[tuple[Any, ...]]:

@@ -67,7 +67,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def on_cluster(source: Any, schema: Schema, spark: Any, **more: Any) -> SparkIntake:
     found = find(source, schema, spark)
     asked = Asked(schema.unit.rows_per_unit, schema.unit.column is not None, 0.25, 10_000, **more)
-    return take_in_spark(found.frame, found.reader, Jobs(spark), asked, stream=Stream.for_tests(b"split"))
+    return take_in_spark(found.frames, found.reader, Jobs(spark), asked, stream=Stream.for_tests(b"split"))
 
 
 def test_the_same_answers_at_the_same_price(file: Path, spark: Any, monkeypatch: pytest.MonkeyPatch) -> None:

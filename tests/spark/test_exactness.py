@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import parquet_types
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -22,6 +23,7 @@ from test_large_exact import both, learnt, row, schema_of, written
 from dpsynth.discovery import public_scale
 from dpsynth.encoding import Encoding
 from dpsynth.errors import DataError
+from dpsynth.privacy.intake import take_in
 from dpsynth.privacy.spark_intake import SparkIntake
 from dpsynth.schema import Schema
 from dpsynth.spark_source import find
@@ -143,6 +145,32 @@ def test_texts_and_what_is_to_be_discovered(bound: int | None, spark: Any, tmp_p
         known = learnt(schema)
         later = memory.recoded(Encoding(known).encode(table.under(known)))
         same(later, table.under(known), disk.recoded(known), cluster.recoded(known))
+
+    check()
+
+
+@pytest.mark.parametrize("bound", [None, 2])
+def test_files_are_read_by_their_own_types(
+    bound: int | None, zone: str, spark: Any, tmp_path_factory: Any
+) -> None:
+    schema = parquet_types.schema_of(bound)
+    some = st.lists(parquet_types.file(60), min_size=3, max_size=3)
+
+    @MANY
+    @given(some)
+    def check(files: list[Any]) -> None:
+        folder = parquet_types.written(files, tmp_path_factory.mktemp("types"))
+        read, memory, disk = both(folder, schema, 64)
+        if bound is not None:
+            same(memory, read, disk, there(folder, schema, spark))
+            return
+        # a row's coin is that of its place in its partition: nobody is held out
+        cliques = list(itertools.combinations(schema.domain.attributes, 2))
+        found = there(folder, schema, spark, holdout=0.0)
+        every = take_in(Encoding(schema).encode(read), None, rows_per_unit=1, holdout=0.0)
+        expected = every.engine.marginals(cliques)
+        for clique, counts in found.engine.marginals(cliques).items():
+            np.testing.assert_array_equal(counts, expected[clique], err_msg=str(clique))
 
     check()
 
