@@ -30,6 +30,11 @@ class DPSynthError(Exception):
         self.fix = fix
         super().__init__(f"{problem}; {fix}" if fix else problem)
 
+    def add(self, fix: str) -> None:
+        """A further way out, known only where the error passes."""
+        self.fix = f"{self.fix}; {fix}" if self.fix else fix
+        self.args = (f"{self.problem}; {self.fix}",)
+
     def as_json(self) -> dict[str, str]:
         return {"code": self.code, "problem": self.problem, "fix": self.fix}
 

@@ -59,6 +59,7 @@ def fit(
     )
     begin = _on_cluster if is_frame(data) else _in_memory
     fitting, fingerprint = begin(data, schema, prior, despite_violations, progress)
+    preview.tell()
     account = ledger if ledger is not None else Ledger.in_memory(preview.budget, preview.unit)
     with account.reserve(
         f"fit {method}", preview.charges, preview.budget, fingerprint=fingerprint, unit=preview.unit

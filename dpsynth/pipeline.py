@@ -29,7 +29,7 @@ from dpsynth.privacy.ledger import Ledger
 from dpsynth.privacy.ledger_filter import Remaining
 from dpsynth.progress import Progress, silent
 from dpsynth.project import Project
-from dpsynth.releasing import bought, purchase, terms_of
+from dpsynth.releasing import bought, purchase, still_paid, terms_of
 from dpsynth.schema import Schema
 from dpsynth.synthesis import COUNT_CELLS, Plan, plan, unit_of
 from dpsynth.table import Source, Table
@@ -153,8 +153,11 @@ def run_release(
     wanted = None if settings.publish is None else purchase(schema, settings.publish, budget.delta)
     preview = _plan(schema, method, budget, ledger, settings, () if wanted is None else (wanted.charge,))
     require_room(folder)
-    fitted = _paid_fit(rows, preview, f"release {method}", ledger, settings, kept.keep, progress, wanted)
-    made = _released(fitted, preview, kept, ledger=ledger, out=folder, settings=settings, progress=progress)
+    with kept.told():
+        fitted = _paid_fit(rows, preview, f"release {method}", ledger, settings, kept.keep, progress, wanted)
+        made = _released(
+            fitted, preview, kept, ledger=ledger, out=folder, settings=settings, progress=progress
+        )
     kept.remove()
     return replace(made, notices=fitted.notices)
 
@@ -215,15 +218,17 @@ def _paid_fit(
 ) -> _Fitted:
     """Reserve, fit, and `keep` the model on disk before the run is committed; then buy the `wanted` figures."""
     prior = rows.prior(settings.prior)
+    preview.tell()
     with ledger.reserve(
         purpose, preview.charges, preview.budget, fingerprint=rows.fingerprint, unit=preview.unit
     ) as account:
         behind = rows.fit(preview, account, settings.holdout, prior, progress)
         keep(behind.model, behind.held_out)
-        made = None if wanted is None else _sample(behind.model, settings)
-        figures = (
-            () if wanted is None or made is None else bought(behind.door(account), wanted, behind.model, made)
-        )
+        made, figures = None, list[dict[str, Any]]()
+        if wanted is not None:
+            with still_paid(account):
+                made = _sample(behind.model, settings)
+                figures = bought(behind.door(account), wanted, behind.model, made)
     return _Fitted(behind, tuple(n.text for n in account.notices), made, figures)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from dpsynth.errors import UsageError
 from dpsynth.model import FittedModel
 from dpsynth.privacy.curator import Curator
 from dpsynth.privacy.figures import Purchase, buy
-from dpsynth.privacy.ledger import Ledger, ReleaseRecord
+from dpsynth.privacy.ledger import Ledger, ReleaseRecord, Run
 from dpsynth.project import Project
 from dpsynth.release import archive, manifest
 from dpsynth.schema import Schema
@@ -57,6 +58,17 @@ def bought(curator: Curator, wanted: Purchase, model: FittedModel, synthetic: Ta
         for column in wanted.columns
     }
     return buy(curator, wanted, shares, model.generator.total)
+
+
+@contextmanager
+def still_paid(run: Run) -> Iterator[None]:
+    """A run whose model is on disk is ended, not failed, when something fails inside: the model stays one that was paid for,
+    and may be released; charges that were not made stay spent."""
+    try:
+        yield
+    except BaseException:
+        run.commit()
+        raise
 
 
 def withdraw(ledger: Ledger, which: str, why: str) -> ReleaseRecord:

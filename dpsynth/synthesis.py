@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from dpsynth.encoding import Encoding
 from dpsynth.errors import BudgetError, CapacityError, SchemaError, UsageError
 from dpsynth.mechanisms import MAX_CELLS, METHODS, Fit, Mechanism, Task, method_for
 from dpsynth.model import FittedModel
-from dpsynth.model.rehearsal import rehearse
+from dpsynth.model.rehearsal import rehearse, told
 from dpsynth.model.ruling import require_makeable
 from dpsynth.pgm.zeros import Estimation
 from dpsynth.prior import Prior, from_prior
@@ -36,6 +37,8 @@ from dpsynth.schema import Schema
 from dpsynth.table import Table
 from dpsynth.unit_names import UnitNames
 from dpsynth.workload import Workload
+
+LOG = logging.getLogger(__name__)
 
 COUNT_CELLS = 30_000_000
 """Limit for the cells of all tables that a mechanism may have to count at once."""
@@ -62,6 +65,13 @@ class Plan:
     count_cells: float = COUNT_CELLS
     searches: tuple[Search, ...] = ()
     sizes: Cost | None = None
+    doubts: tuple[str, ...] = ()
+    """In words, what may leave the model without rows, though it need not."""
+
+    def tell(self) -> None:
+        """Log the doubts, before anything is charged."""
+        for doubt in told(self.doubts):
+            LOG.warning("%s", doubt)
 
     @property
     def domain(self) -> Domain:
@@ -119,7 +129,7 @@ def plan(
     require_makeable(schema)
     unit = unit_of(schema)
     refuse_contradictions(schema)
-    rehearse(schema)
+    doubts = rehearse(schema)
     task = task_of(schema, workload or Workload(), max_cells)
     mechanism = method_for(method, task)
     _check_size(mechanism, task, count_cells)
@@ -136,7 +146,9 @@ def plan(
     charges, certificate = charges_of(whole), certify(events(whole), budget.delta)
     asked = discovering.searches(schema, budget, whole)
     own = Shared.of(discovering.rest(schema, whole), schema.several_rows)
-    return Plan(method, task, unit, budget, own.method, charges, certificate, count_cells, asked, own.sizes)
+    return Plan(
+        method, task, unit, budget, own.method, charges, certificate, count_cells, asked, own.sizes, doubts
+    )
 
 
 def _check_size(mechanism: Mechanism, task: Task, limit: float) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dpsynth.errors import CapacityError, UsageError, is_full
+from dpsynth.errors import CapacityError, DPSynthError, UsageError, is_full
 from dpsynth.model import FittedModel
 
 ROOM = 4 << 20
@@ -57,6 +57,19 @@ class UnfinishedRun:
     def note(self, name: str, content: Mapping[str, Any]) -> None:
         """A further private file, as JSON."""
         write_private(self.folder / name, content)
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """What goes wrong inside says where the model is that was paid for, and how to go on with it."""
+        try:
+            yield
+        except DPSynthError as error:
+            if (model := self.folder / MODEL).exists():
+                error.add(
+                    f"the model that was paid for is in {model}: go on with dpsynth sample (--without-rule N leaves out "
+                    "a rule of the project), audit and release"
+                )
+            raise
 
     def remove(self) -> None:
         """The run has finished well."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from dpsynth.errors import UsageError
 from dpsynth.model import Drawable, FittedModel
 from dpsynth.model.from_schema import MISSING, NOTE, from_schema, stand_ins
 from dpsynth.model.groups import read_balance
+from dpsynth.model.relaxing import without_rules
 from dpsynth.schema import Schema
 from dpsynth.table import Table, stream_csv, write_rows, write_tables
 from dpsynth.table.folders import require_new_folder
@@ -83,6 +84,13 @@ Rows = Annotated[
 Where = Annotated[
     str | None, _option("--where", help="Only such rows: \"income == '>50K' and 30 <= age < 40\".")
 ]
+Without = Annotated[
+    list[int] | None,
+    _option(
+        "--without-rule", metavar="N", help="Leave out the project's rule of this number, from 1 (repeat)."
+    ),
+]
+PerGroup = Annotated[str | None, _option("--per-group", help="With --rows-each: columns, such as sex,race.")]
 Complete = Annotated[
     Path | None, _option("--complete", help="Rows with some of the columns: kept; the others are drawn.")
 ]
@@ -101,9 +109,7 @@ def sample(
             help="Equal shares: income, or sex,race; or income=0.3,0.7; or income=yes:0.3,no:0.7.",
         ),
     ] = None,
-    per_group: Annotated[
-        str | None, _option("--per-group", help="With --rows-each: columns, such as sex,race.")
-    ] = None,
+    per_group: PerGroup = None,
     rows_each: Annotated[
         int | None, _option("--rows-each", min=1, help="So many rows for each combination of --per-group.")
     ] = None,
@@ -118,6 +124,7 @@ def sample(
         _option("--schema", help="Instead of MODEL: rows that fit this project file, from no data at all."),
     ] = None,
     missing: MissingShare = MISSING,
+    without: Without = None,
     seed: Seed = None,
     engine: Drawer = None,
     master: Master = None,
@@ -136,7 +143,7 @@ def sample(
         require_new_folder(out)
     asked = _Asked(rows, where, tuple(balance or ()), per_group, rows_each, units, complete, fill_missing)
     asked.check()
-    source = _source(screen, model, schema, missing)
+    source = _source(screen, model, schema, missing, without or ())
     asked.tell_unheld(screen, source.schema)
     if engine is not None or master is not None:
         drawn = drawn_there(screen, source, out, rows, seed, engine, master, asked.only_rows)
@@ -259,16 +266,22 @@ class _Asked:
         return source.sample_batches(self.rows, rng, self.where, balance or None, self.rows_each, self.units)
 
 
-def _source(screen: Screen, model: Path | None, schema: Path | None, missing: float) -> Drawable:
+def _source(
+    screen: Screen, model: Path | None, schema: Path | None, missing: float, without: Sequence[int]
+) -> Drawable:
     if (model is None) == (schema is None):
         raise UsageError("U244", "rows come from a MODEL or from --schema", "give one of the two")
     if schema is not None:
+        if without:
+            raise UsageError(
+                "U278", "--without-rule is about a MODEL", "take the rule out of the project file"
+            )
         declared = Schema.load(schema)
         for line in stand_ins(declared):
             screen.say(line)
         return from_schema(declared, missing)
     assert model is not None
-    return synthesis.load(model)
+    return without_rules(synthesis.load(model), without)
 
 
 def _written(screen: Screen, made: Iterator[Table], out: Path, source: Drawable, rows: int | None) -> int:

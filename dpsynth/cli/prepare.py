@@ -20,14 +20,12 @@ from dpsynth.cli.words import plan_data, plan_text
 from dpsynth.constraining import broken_by_source, refusal
 from dpsynth.constraint_checks import Finding, findings, named_rule, refuse_contradictions
 from dpsynth.errors import CapacityError, DataError, UsageError
-from dpsynth.model.rehearsal import rehearse
+from dpsynth.model.rehearsal import rehearse, told
 from dpsynth.project import Project, json_schema
 from dpsynth.release import ReleaseFields, before_spending, policy, privacy_form
 from dpsynth.synthesis import Plan
 from dpsynth.table import misfits, read_table
 from dpsynth.table.units import units_found
-
-DOUBT = "so it went with rows drawn from the schema alone; if a model's rows are like them, a run fails after its charge"
 
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "project": json_schema,
@@ -122,7 +120,7 @@ def check(
         }
         lines += _rules(spec, wrong)
         found["constraints"]["doubts"] = list(rehearse(spec.schema))
-        lines += [f"warning: {doubt}: {DOUBT}" for doubt in found["constraints"]["doubts"]]
+        lines += [f"warning: {doubt}" for doubt in told(found["constraints"]["doubts"])]
     if data:
         refused = _read(spec, found, lines)
         if refused is not None:

@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from dpsynth.domain import Clique
+from dpsynth.model.rehearsal import told
 from dpsynth.privacy.discovery import Search, ValueSearch
 from dpsynth.privacy.events import GdpGrant, to_json
 from dpsynth.synthesis import Plan
@@ -117,6 +118,7 @@ def plan_data(plan: Plan, rows: int) -> dict[str, Any]:
             }
             for clique in [*known, *pairs]
         ],
+        "doubts": list(plan.doubts),
         "largest_table_cells": max(plan.domain.size(clique) for clique in [*known, *pairs]),
         "memory_bytes": plan.memory(),
     }
@@ -130,6 +132,7 @@ def plan_text(plan: Plan, rows: int) -> str:
         f"({certificate.accountant})",
         "charges: " + "; ".join(f"{times} x {purpose}" for purpose, times in counted.items()),
         *(search_line(search, plan.unit.entity) for search in plan.searches),
+        *(f"warning: {doubt}" for doubt in told(plan.doubts)),
         f"memory for tables of counts: about {max(1, round(plan.memory() / 2**20)):,} MB",
         f"error that the noise makes, as a share of {rows:,} rows (expected total variation):",
         *(_error_line(plan, clique, rows) for clique in plan.noise()),

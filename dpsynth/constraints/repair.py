@@ -38,6 +38,8 @@ TOGETHER = 1 << 21
 DESCENTS, TOGETHER_DOWN = (2, 4, 8, 16, 32), 128
 """Passes in which several columns of a row are altered, between looks whether one alone can do the rest, and rows that go
 through them together."""
+VAIN = 1 << 12
+"""Rows that may go through them in vain before those that are left are given up, where rows may be given up at all."""
 
 Redraw = Callable[[Rows], Table]
 """Rows of the sample, by number -> the same rows with other values inside the same cells."""
@@ -60,8 +62,24 @@ class Repair:
 
     def mended(self, table: Table, redraw: Redraw, rng: np.random.Generator) -> Table:
         """The same rows, of which none breaks a rule. Raises DataError (D210) when that cannot be done."""
+        found, lost = self._mended(table, redraw, rng, patient=False)
+        for one in lost:
+            raise one.error
+        return found
+
+    def tried(
+        self, table: Table, redraw: Redraw, rng: np.random.Generator
+    ) -> tuple[Table, tuple[Hopeless, ...]]:
+        """The same, with the rows that cannot be made to keep the rules, instead of an error: they break them still. Once
+        `VAIN` rows of a sample took the last step in vain, it is not tried on others, which are among these rows then."""
+        return self._mended(table, redraw, rng, patient=True)
+
+    def _mended(
+        self, table: Table, redraw: Redraw, rng: np.random.Generator, patient: bool
+    ) -> tuple[Table, tuple[Hopeless, ...]]:
         whole = self.rules.state(table)
         changed: set[str] = set()
+        lost: list[Hopeless] = []
         for part in (_Part(rules, self.rules.axes) for rules in self.rules.together()):
             rows = np.flatnonzero(part.broken(whole))
             if not len(rows):
@@ -72,18 +90,30 @@ class Repair:
             for _ in range(len(part.clauses)):
                 if not own._altered(part, state, rng):
                     break
-            left = own._taken_over(part, state, whole, rows, rng)
-            tried = np.zeros(len(rows), dtype=np.int64)
-            while len(left):
-                if tried[left].max() > 1:
-                    raise _hopeless(len(left), len(whole), part)
-                some = left[:TOGETHER_DOWN]
-                tried[some] += 1
-                own._descended(part, state, some, rng)
-                left = own._taken_over(part, state, whole, rows, rng)
+            left = own._mended_together(part, state, whole, rows, rng, patient)
+            if len(left):
+                lost.append(Hopeless(rows[left], len(whole), part.words))
+                if not patient:
+                    break
             whole.put(rows, state, part.columns)
             changed.update(part.columns)
-        return _written(table, whole, changed, self.rules.axes)
+        return _written(table, whole, changed, self.rules.axes), tuple(lost)
+
+    def _mended_together(
+        self, part: _Part, state: State, whole: State, rows: Rows, rng: np.random.Generator, patient: bool
+    ) -> Rows:
+        """The last two steps; the rows that are still broken, where some of them were altered in vain twice."""
+        left = self._taken_over(part, state, whole, rows, rng)
+        tried = np.zeros(len(rows), dtype=np.int64)
+        while len(left):
+            vain = tried[left] > 1
+            some = left[~vain][:TOGETHER_DOWN]
+            if vain.sum() > (VAIN if patient else 0) or not len(some):
+                break
+            tried[some] += 1
+            self._descended(part, state, some, rng)
+            left = self._taken_over(part, state, whole, rows, rng)
+        return left
 
     def _redrawn(self, part: _Part, state: State, rows: Rows, redraw: Redraw) -> None:
         if not any(axis.is_grid and (axis.ends > axis.starts).any() for axis in part.axes):
@@ -189,12 +219,29 @@ class Repair:
         state.put(rows, some, part.columns)
 
 
-def _hopeless(rows: int, of: int, part: _Part) -> DataError:
-    return DataError(
-        "D210",
-        f"{rows} of {of} sampled rows cannot be made to keep {part.words}",
-        "draw more rows at once, or let the rule's change: name columns with more freedom",
-    )
+@dataclass(frozen=True, eq=False)
+class Hopeless:
+    """`rows` of a sample of `of` rows that cannot be made to keep some rules (`words`)."""
+
+    rows: Rows
+    of: int
+    words: str
+
+    @property
+    def error(self) -> DataError:
+        return DataError(
+            "D210",
+            f"{len(self.rows)} of {self.of} sampled rows cannot be made to keep {self.words}",
+            "draw more rows at once, or let the rule's change: name columns with more freedom",
+        )
+
+    def of_units(self, units: int, of: int) -> DataError:
+        """The same about whole units, others in whose place were drawn in vain."""
+        return DataError(
+            "D210",
+            f"{units} of {of} sampled units cannot be made to keep {self.words}, and hardly any that were drawn instead can",
+            "the rule leaves room to next to nobody whom the model knows: relax it, or name columns with more freedom",
+        )
 
 
 @dataclass(frozen=True, eq=False)

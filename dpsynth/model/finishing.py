@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpsynth.constraints import Repair, Rules
+from dpsynth.constraints.repair import Hopeless
 from dpsynth.constraints.sequences import Sequences
 from dpsynth.encoding import Encoding
 from dpsynth.errors import DataError
 from dpsynth.evidence import Evidence
 from dpsynth.formulas import Functions
+from dpsynth.model.redrawing import redrawn
 from dpsynth.model.ruling import with_ruled
 from dpsynth.model.sequencing import Sequenced
 from dpsynth.model.totalling import Totalling
@@ -48,13 +50,30 @@ class Finishing:
     functions: Functions = field(default_factory=dict)
 
     def of_units(self, drawn: Drawn, rng: np.random.Generator) -> Table:
-        """The rows of whole units: the unit's id stands in each of them, static columns have one value."""
-        if self.sequenced is None:
-            return self.rows(drawn.records, rng, drawn.first_row + 1, drawn.unit)
-        placed = partial(self.sequenced.placed, unit=drawn.unit, exact=drawn.exact)
-        table = self.rows(drawn.records, rng, drawn.first_row + 1, drawn.unit, placed)
-        require_in_order(table, self.sequenced.rules)
+        """The rows of whole units: the unit's id stands in each of them, static columns have one value. Units that cannot
+        keep the rules are drawn again. Raises DataError (D210) where hardly any unit can."""
+        table, lost = self.tried(drawn, rng)
+        if lost:
+            table = redrawn(table, drawn, lost, self.tried, rng)
+            self._require_kept_in_units(table)
         return table
+
+    def tried(self, drawn: Drawn, rng: np.random.Generator) -> tuple[Table, tuple[Hopeless, ...]]:
+        """The same rows, with those that cannot be made to keep the rules: they break them still."""
+        kept = None
+        if self.sequenced is not None:
+            kept = partial(self.sequenced.placed, unit=drawn.unit, exact=drawn.exact)
+        lost: list[Hopeless] = []
+        table = self.rows(drawn.records, rng, drawn.first_row + 1, drawn.unit, kept, lost=lost)
+        if not lost and self.sequenced is not None:
+            require_in_order(table, self.sequenced.rules)
+        return table, tuple(lost)
+
+    def _require_kept_in_units(self, table: Table) -> None:
+        if self._repair is not None:
+            require_kept(table, self._repair.rules)
+        if self.sequenced is not None:
+            require_in_order(table, self.sequenced.rules)
 
     def rows(
         self,
@@ -64,30 +83,36 @@ class Finishing:
         unit: NDArray[np.int64] | None = None,
         kept: Callable[[Table], Table] | None = None,
         given: Mapping[str, NDArray[np.bool_]] = MappingProxyType({}),
+        lost: list[Hopeless] | None = None,
     ) -> Table:
         """A row for each record, in its order; ids count from `first_id`. `unit`: each row's unit, as for `decode`; `kept`
         puts values in their place that are given; `given`: for some columns the rows in which no constraint alters them.
-        Raises DataError (D210) for rows that no constraint lets be."""
+        Raises DataError (D210) for rows that no constraint lets be; with `lost`, these are added to it instead."""
+
+        def mended(repair: Repair | None, table: Table) -> Table:
+            if repair is None:
+                return table
+            redraw = lambda rows: self._again(records.take(rows), rng)  # noqa: E731
+            if lost is None:
+                return repair.mended(table, redraw, rng)
+            found, hopeless = repair.tried(table, redraw, rng)
+            lost.extend(hopeless)
+            return found
+
         table = self.encoding.decode(records, rng, first_id, unit)
         if self.evidence is not None:
             table = self.evidence.refined(table, records, rng)
         if unit is not None:
-            if self._of_units is not None:
-                table = self._of_units.mended(table, lambda rows: self._again(records.take(rows), rng), rng)
-            table = with_units(table, unit)
-            if self._before_exchange is not None:
-                table = self._before_exchange.mended(
-                    table, lambda rows: self._again(records.take(rows), rng), rng
-                )
+            table = with_units(mended(self._of_units, table), unit)
+            table = mended(self._before_exchange, table)
         if kept is not None:
             table = kept(table)
         repair = self._repair if unit is None else self._repair_within_units
         if repair is not None:
-            repair = replace(repair, kept=given)
-            table = repair.mended(table, lambda rows: self._again(records.take(rows), rng), rng)
+            table = mended(replace(repair, kept=given), table)
         if self.sums is not None:
             table = self._settled(self.sums, table, records, rng)
-        if repair is not None:
+        if repair is not None and not lost:
             require_kept(table, repair.rules)
         return with_ruled(table, rng, unit, self.functions)
 
@@ -105,8 +130,8 @@ class Finishing:
         return sums.settled(table, rules, mend, rng)
 
     def _again(self, records: Records, rng: np.random.Generator) -> Table:
-        """Other values in the same cells."""
-        table = self.encoding.decode(records, rng)
+        """Other values in the same cells. Ids are not asked for, and there may be more rows than a unit's id has digits."""
+        table = self.encoding.decode(records, rng, 1, np.zeros(len(records), dtype=np.int64))
         return table if self.evidence is None else self.evidence.refined(table, records, rng)
 
     @cached_property

@@ -19,6 +19,7 @@ from dpsynth.columns import Column, IdColumn, IntegerColumn, NumberColumn
 from dpsynth.constraints.totals import Totals
 from dpsynth.errors import CapacityError, DataError, DPSynthError, SchemaError, UsageError
 from dpsynth.model.from_schema import SchemaRows, from_schema
+from dpsynth.model.redrawing import units_of
 from dpsynth.model.totalling import kinds_of
 from dpsynth.model.units import Counts, Units
 from dpsynth.ruled import RuledColumn
@@ -30,8 +31,12 @@ MOST_ROWS = 50_000
 """Of a table that totals are about."""
 UNITS = 40
 """Units of each size."""
-SINGLE = 10
-"""Units that are drawn one by one where those together fail: whether there are any that can be."""
+TRIES = 5
+"""Times that so many are drawn of a size of which none keeps the rules: whether there are any that can."""
+DOUBT = (
+    "so it went with rows drawn from the schema alone; if those of a model are like them, a run yields no rows after its "
+    "charge (its model stays, and can be sampled with a rule less)"
+)
 MOST_SIZES = 12
 """Sizes of units that are looked at, from the least to the largest."""
 
@@ -65,6 +70,11 @@ def _widest(column: Column) -> Column:
             return column.model_copy(update=known)
         case _:
             return column
+
+
+def told(doubts: Sequence[str]) -> list[str]:
+    """Doubts in whole sentences, for whoever is about to pay."""
+    return [f"{doubt}: {DOUBT}" for doubt in doubts]
 
 
 @lru_cache(maxsize=64)
@@ -105,7 +115,7 @@ def _rehearse_units(made: SchemaRows, rng: np.random.Generator) -> tuple[str, ..
     assert made.sizes is not None
     people = Units.of(made.schema, made.sizes, made.generator, made.generator, None)
     sizes = _some(np.flatnonzero(people.shares() > 0) + 1)
-    together = _failure(made, people, sizes, UNITS, rng)
+    together = _failure(made, people, sizes, rng)
     if together is None:
         return ()
     failed = {size: error for size in sizes if (error := _alone(made, people, size, rng)) is not None}
@@ -119,7 +129,10 @@ def _rehearse_units(made: SchemaRows, rng: np.random.Generator) -> tuple[str, ..
             f"no unit of {named} rows can be drawn from the schema alone: {first.problem}",
             f"correct the rules, or say how many rows a unit has: rows: {_advice(sizes, failed)}",
         )
-    return (f"some units, drawn from the schema alone, cannot keep the rules: {together.problem}",)
+    return (
+        f"some units, drawn from the schema alone, cannot keep the rules: {together.problem}; others are drawn in their "
+        "place, but where hardly any can, there are none",
+    )
 
 
 def _some(sizes: Index) -> list[int]:
@@ -129,30 +142,31 @@ def _some(sizes: Index) -> list[int]:
 
 
 def _failure(
-    made: SchemaRows, people: Units, sizes: Sequence[int], units: int, rng: np.random.Generator
+    made: SchemaRows, people: Units, sizes: Sequence[int], rng: np.random.Generator, all_of_them: bool = False
 ) -> DataError | None:
-    """Why so many units of each of these sizes cannot be drawn together."""
+    """Why some of `UNITS` units of each of these sizes, drawn together, cannot keep the rules, or why none of them can."""
     by_size = np.zeros(max(sizes), dtype=np.int64)
-    by_size[np.array(sizes) - 1] = units
+    by_size[np.array(sizes) - 1] = UNITS
     finishing = made.finishing(None, made.generator)
     if people.rules:
         finishing = replace(finishing, sequenced=people.sequenced)
     try:
         for drawn in people.batches(Counts(by_size), rng):
-            finishing.of_units(drawn, rng)
+            _, lost = finishing.tried(drawn, rng)
+            if lost and not (all_of_them and len(units_of(lost, drawn.unit)) < by_size.sum()):
+                return lost[0].error
     except DataError as error:
         return error
     return None
 
 
 def _alone(made: SchemaRows, people: Units, size: int, rng: np.random.Generator) -> DataError | None:
-    """Why no unit of this size can be drawn, neither among others of its size nor by itself."""
-    error = _failure(made, people, [size], UNITS, rng)
-    for _ in range(SINGLE):
+    """Why no unit of this size can be drawn."""
+    for _ in range(TRIES):
+        error = _failure(made, people, [size], rng, all_of_them=True)
         # any other error says by itself that none of them could be drawn
         if error is None or error.code != "DPS-D210":
             break
-        error = _failure(made, people, [size], 1, rng)
     return error
 
 

@@ -10,7 +10,7 @@ and that the order's cells may depend on the static ones, beyond what rules betw
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -24,6 +24,7 @@ from dpsynth.errors import UsageError
 from dpsynth.evidence import Evidence
 from dpsynth.model.places import Barred, Places, barred_by, meets
 from dpsynth.model.sequencing import Sequenced
+from dpsynth.model.supply import Supply
 from dpsynth.model.thinning import thinned_batches
 from dpsynth.persons import UnitSizes, sizes_for, sizes_of
 from dpsynth.pgm.completing import Impossible, complete
@@ -65,13 +66,15 @@ class Generator(Protocol):
 class Drawn:
     """Records of whole units; `unit` is each record's unit, numbered from 0, ascending, a unit's records together.
 
-    `first_row`: how many records there were before. `exact`: steps of columns that advance from row to row.
+    `first_row`: how many records there were before. `exact`: steps of columns that advance from row to row. `again`: other
+    units, of given sizes, in any order.
     """
 
     records: Records
     unit: Index
     first_row: int
     exact: Mapping[str, Index] = field(default_factory=dict)
+    again: Callable[[Index, np.random.Generator], Drawn] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,22 +149,36 @@ class Units:
         """All units, batch by batch, one at least; within a batch in random order."""
         width = np.arange(1, len(counts.by_size) + 1)
         number = max(1, -(-counts.rows // BATCH))
-        alike = not self.static and self.schema.unit.order is None
-        records = _Stream(thinned_batches(self.given, counts.rows if alike else counts.units, rng))
+        seeds = counts.rows if self._alike else counts.units
+        records = Supply(thinned_batches(self.given, seeds, rng))
         first_unit, first_row = 0, 0
         for batch in range(number):
             part = counts.by_size * (batch + 1) // number - counts.by_size * batch // number
-            sizes = np.repeat(width, part)
-            exact: Mapping[str, Index] = {}
-            if self.rules:
-                seeds = records.take(len(sizes))
-                sizes = spread_sizes(sizes, seeds.project(self.static), rng)
-                made, exact = self.sequenced.drawn(sizes, seeds, rng)
-                unit = np.repeat(np.arange(len(sizes)), sizes)
-            else:
-                made, unit = self._alike(sizes, records, rng) if alike else self._units(sizes, records, rng)
-            yield Drawn(made, unit + first_unit, first_row, exact)
-            first_unit, first_row = first_unit + len(sizes), first_row + len(made)
+            made, unit, exact = self._made(np.repeat(width, part), records, rng)
+            yield Drawn(made, unit + first_unit, first_row, exact, self.again)
+            first_unit, first_row = first_unit + int(part.sum()), first_row + len(made)
+
+    def again(self, sizes: Index, rng: np.random.Generator) -> Drawn:
+        """Further units of these sizes, in any order."""
+        seeds = self.given.sample(int(sizes.sum()) if self._alike else len(sizes), rng)
+        made, unit, exact = self._made(sizes, Supply(iter([seeds])), rng)
+        return Drawn(made, unit, 0, exact, self.again)
+
+    @property
+    def _alike(self) -> bool:
+        """Whether nothing ties rows to their unit."""
+        return not self.static and self.schema.unit.order is None
+
+    def _made(
+        self, sizes: Index, records: Supply, rng: np.random.Generator
+    ) -> tuple[Records, Index, Mapping[str, Index]]:
+        """Records of units of these sizes, in any order; each record's unit, from 0; exact steps of what advances."""
+        if self.rules:
+            seeds = records.take(len(sizes))
+            sizes = spread_sizes(sizes, seeds.project(self.static), rng)
+            made, exact = self.sequenced.drawn(sizes, seeds, rng)
+            return made, np.repeat(np.arange(len(sizes)), sizes), exact
+        return *(self._loose(sizes, records, rng) if self._alike else self._units(sizes, records, rng)), {}
 
     @cached_property
     def rules(self) -> Sequences:
@@ -181,12 +198,12 @@ class Units:
         order = str(self.schema.unit.order)
         return Sequenced(self.rules, self.given, self.static, order, self._ordered, self._barred)
 
-    def _alike(self, sizes: Index, records: _Stream, rng: np.random.Generator) -> tuple[Records, Index]:
+    def _loose(self, sizes: Index, records: Supply, rng: np.random.Generator) -> tuple[Records, Index]:
         """Rows that nothing ties to their unit: any will do."""
         shuffled = rng.permutation(sizes)
         return records.take(int(sizes.sum())), np.repeat(np.arange(len(sizes)), shuffled)
 
-    def _units(self, sizes: Index, records: _Stream, rng: np.random.Generator) -> tuple[Records, Index]:
+    def _units(self, sizes: Index, records: Supply, rng: np.random.Generator) -> tuple[Records, Index]:
         seeds = records.take(len(sizes)).project(self.static)
         dealt = spread_sizes(sizes, seeds, rng)
         unit = np.repeat(np.arange(len(sizes)), dealt)
@@ -280,30 +297,6 @@ def nearest_whole(rows: int, least: int, most: int) -> int:
 
 def _span(least: int, most: int) -> str:
     return f"{least}" if least == most else f"{least} to {most}"
-
-
-class _Stream:
-    """Records as they are asked for, whatever batches they come in."""
-
-    def __init__(self, batches: Iterator[Records]) -> None:
-        self._batches = batches
-        self._now: Records | None = None
-        self._used = 0
-
-    def take(self, n: int) -> Records:
-        found: list[Records] = []
-        while True:
-            if self._now is None:
-                self._now, self._used = next(self._batches), 0
-            part = self._now.take(slice(self._used, self._used + n))
-            found.append(part)
-            self._used += len(part)
-            n -= len(part)
-            if n <= 0:
-                break
-            self._now = None
-        columns = zip(*(part.columns for part in found), strict=True)
-        return Records(found[0].domain, tuple(map(np.concatenate, columns)))
 
 
 def spread_sizes(sizes: Index, seeds: Records, rng: np.random.Generator) -> Index:
