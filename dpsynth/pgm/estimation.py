@@ -18,6 +18,7 @@ from dpsynth.errors import CapacityError
 from dpsynth.measurement import Measurement
 from dpsynth.pgm.contraction import Inference
 from dpsynth.pgm.elimination import Plan
+from dpsynth.pgm.following import followed
 from dpsynth.pgm.graphical import GraphicalModel, plan_for
 from dpsynth.pgm.merged import MergedModel, merges_of, within_shares
 from dpsynth.pgm.problem import (
@@ -157,7 +158,8 @@ def _descended(
     check_capacity(plan, max_cells)
     inference = Inference(plan)
     total = estimate_total(targets)
-    loss = LeastSquares(domain, cliques, targets, inference.flat, problem.ordered, total)
+    aims = followed(domain, targets, problem.ordered, total)
+    loss = LeastSquares(domain, cliques, targets, aims, inference.flat, problem.ordered, total)
     base = forbidden_tables(domain, cliques, zeros, inference.flat)
     descent = _Descent(inference, loss, base, total)
     origin = independent_start(domain, targets, descent.total) if start is None else start.potentials
@@ -196,8 +198,11 @@ def _spread_out(
 
 @dataclass
 class _Point:
+    """`loss` against what was measured, `missed` against what the descent follows; it goes down in `missed`."""
+
     potentials: Floats
     loss: float
+    missed: float
     gradient: Floats
 
 
@@ -220,16 +225,16 @@ class _Descent:
         best = self._at(start)
         goal, first, previous = self._loss.goal, best.loss, best.potentials
         step, growth, age, evaluations = 2.0 / (self._loss.smoothness * self.total), FIRST_GROWTH, 0, 1
-        history = [best.loss]
+        history = [best.missed]
         while best.loss > goal and evaluations < MAX_EVALUATIONS and not _stalled(history):
             moved = best.potentials - step * best.gradient
             point = self._at(moved + (age / (age + 3.0)) * (moved - previous))
             evaluations += 1
-            if point.loss < best.loss:
+            if point.missed < best.missed:
                 best, previous, age, step = point, moved, age + 1, step * growth
             else:
                 previous, age, step, growth = best.potentials, 0, step * SHRINK, GROWTH
-            history.append(best.loss)
+            history.append(best.missed)
             if progress is not None:
                 progress("fitting", _done(first, best.loss, goal))
         if progress is not None:
@@ -239,8 +244,7 @@ class _Descent:
 
     def _at(self, potentials: Floats) -> _Point:
         beliefs = self._inference.run(potentials if self._base is None else potentials + self._base)
-        loss, gradient = self._loss.evaluate(beliefs.marginals * self.total)
-        return _Point(potentials, loss, gradient)
+        return _Point(potentials, *self._loss.evaluate(beliefs.marginals * self.total))
 
 
 def _done(first: float, now: float, goal: float) -> float:

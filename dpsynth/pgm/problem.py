@@ -147,7 +147,8 @@ class _Place:
 class LeastSquares:
     """``sum over targets of ||P mu - y||^2 / (2 sigma^2)`` and the direction of a step, on flat tables of counts.
 
-    `ordered`: how many first cells of an attribute are in order; `total`: about how many records there are.
+    `followed`: for each target the table that a step goes for, near what was measured; `ordered`: how many first cells of
+    an attribute are in order; `total`: about how many records there are.
     """
 
     def __init__(
@@ -155,6 +156,7 @@ class LeastSquares:
         domain: Domain,
         cliques: Sequence[Clique],
         targets: Sequence[Target],
+        followed: Sequence[Floats],
         flat: Flat,
         ordered: Mapping[str, int],
         total: float,
@@ -162,11 +164,12 @@ class LeastSquares:
         self._flat = flat
         self._places: list[_Place] = []
         observed: list[Floats] = []
+        aims: list[Floats] = []
         weights: list[Floats] = []
         shapes: list[Axes] = []
         curvature = np.zeros(len(cliques))
         start = 0
-        for target in targets:
+        for target, aim in zip(targets, followed, strict=True):
             leaf = _holder(domain, cliques, target.clique)
             stored = flat.names(leaf, domain)
             place = _place(domain, leaf, stored, target.clique, start)
@@ -175,6 +178,7 @@ class LeastSquares:
             kept = [a for a in stored if a in target.clique]
             axes = [target.clique.index(a) for a in kept]
             observed.append(target.values.transpose(axes).ravel())
+            aims.append(aim.transpose(axes).ravel())
             weights.append(1.0 / target.variance.transpose(axes).ravel())
             names = tuple(target.clique[k] for k in axes)
             shapes.append(Axes(place.cells, domain.shape(names), tuple(ordered.get(a, 0) for a in names)))
@@ -182,14 +186,16 @@ class LeastSquares:
             damped = min(1.0, DAMPING * math.sqrt(least) / total)
             curvature[leaf] += damped * domain.size(cliques[leaf]) / target.values.size / least
         self._observed = np.concatenate(observed)
+        self._aims = np.concatenate(aims)
         self._weights = np.concatenate(weights)
         self._counts = np.empty_like(self._observed)
         self._stepping = Stepping(shapes, 1.0 / np.sqrt(self._weights))
         self.goal = expected_loss(targets)
         self.smoothness = float(curvature.max())
 
-    def evaluate(self, counts: Floats) -> tuple[float, Floats]:
-        """(loss, gradient with respect to every cell of every table as a step should follow it: `stepping.py`).
+    def evaluate(self, counts: Floats) -> tuple[float, float, Floats]:
+        """(loss, the same against what is followed, its gradient with respect to every cell of every table as a step should
+        follow it: `stepping.py`).
 
         `smoothness`, the largest over tables of ``sum |table| / |target| / least variance``, damped as the residuals are,
         bounds its curvature.
@@ -201,14 +207,15 @@ class LeastSquares:
             np.add.reduce(table, axis=place.axes, keepdims=True, out=kept) if place.axes else np.copyto(
                 kept, table
             )
-        residuals = found - self._observed
+        measured = found - self._observed
+        residuals = found - self._aims
         scaled = residuals * self._weights
         steps = self._stepping.direction(found, scaled)
         gradient = np.zeros(self._flat.cells)
         for place in self._places:
             table = self._flat.stored(gradient, place.leaf)
             table += steps[place.cells].reshape(place.shape)
-        return 0.5 * float(residuals @ scaled), gradient
+        return 0.5 * float(measured @ (measured * self._weights)), 0.5 * float(residuals @ scaled), gradient
 
 
 def _holder(domain: Domain, cliques: Sequence[Clique], clique: Clique) -> int:
