@@ -108,7 +108,7 @@ class Gan:
             inside = self._trained(door, planned, split, independent, merges, progress)
         if not merges:
             return Mixed(found, inside)
-        shares = within_shares(task.domain, found, merges)
+        shares = within_shares(task.domain, found, merges, task.in_order)
         return Mixed(found, MergedMixture(task.domain, inside, merges, shares))
 
     def _split(self, task: Task, cost: Cost) -> _Split:

@@ -208,7 +208,7 @@ class _State:
         domain, inside = self._task.domain, self.model
         if not self._merges:
             return Mixed(tuple(self._found), inside)
-        shares = within_shares(domain, self._found, self._merges)
+        shares = within_shares(domain, self._found, self._merges, self._task.in_order)
         return Mixed(tuple(self._found), MergedMixture(domain, inside, self._merges, shares))
 
 
