@@ -19,6 +19,7 @@ import dpsynth
 from dpsynth import Schema, taken
 from dpsynth.cli.app import app
 from dpsynth.engines.keeping import Sketch
+from dpsynth.engines.spool import Column
 from dpsynth.errors import CapacityError, DataError, UsageError
 from dpsynth.large import take_in_large
 from dpsynth.model.from_schema import from_schema
@@ -182,6 +183,28 @@ class TestWhatGoesWrong:
         assert "nothing was spent" in done.stderr
         assert not (tmp_path / "model").exists()
         assert not list(tmp_path.glob("*.holdout.json"))
+
+    def test_a_disk_that_fills_up_later_is_accounted_for(
+        self, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What was discovered has been paid for when rows are encoded with it."""
+        with Path("/dev/full").open("wb", buffering=0) as full:
+            whole = Column.append
+
+            def append(column: Column, values: Any) -> None:
+                if column._paid:
+                    column._file = full
+                whole(column, values)
+
+            monkeypatch.setattr(Column, "append", append)
+            done = run("fit", project, "-o", tmp_path / "model")
+        assert done.exit_code == 8, done.output
+        assert "C170" in done.output
+        assert "the disk is full" in done.output
+        assert "what was reserved stays spent" in " ".join(done.output.split())
+        shown = json.loads(run("ledger", "show", tmp_path / "rows.ledger", "--json").stdout)
+        assert shown["spent"]["epsilon"] == pytest.approx(3.0, rel=1e-3)
+        assert not list(tmp_path.glob("model*"))
 
     def test_the_limit_of_memory_is_kept(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """A source that needs more is refused: DuckDB may not spill, since rows would lie in the open."""

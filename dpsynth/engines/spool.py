@@ -6,6 +6,7 @@ so that a killed process leaves no private bytes behind, and nobody else can ope
 
 from __future__ import annotations
 
+import errno
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,15 +24,17 @@ CHUNK = 1 << 19
 
 
 class Column:
-    """A file of numbers of one type, without a name. `folder`: where it lies (the system's temporary folder)."""
+    """A file of numbers of one type, without a name. `folder`: where it lies (the system's temporary folder); `paid`: what
+    it is written for has been reserved."""
 
-    def __init__(self, kind: Any, folder: Path | None = None) -> None:
+    def __init__(self, kind: Any, folder: Path | None = None, *, paid: bool = False) -> None:
         self.kind = np.dtype(kind)
         self.rows = 0
+        self._folder, self._paid = folder, paid
         try:
             self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
         except OSError as error:
-            raise _no_room(error) from None
+            raise self._no_room(error) from None
 
     def append(self, values: NDArray[Any]) -> None:
         """CapacityError C170 when the disk is full."""
@@ -40,7 +43,7 @@ class Column:
             while len(data):
                 data = data[self._file.write(data) :]
         except OSError as error:
-            raise _no_room(error) from None
+            raise self._no_room(error) from None
         self.rows += len(values)
 
     def read(self, first: int, rows: int) -> NDArray[Any]:
@@ -58,6 +61,18 @@ class Column:
             left = left[read:]
         return found
 
+    def _no_room(self, error: OSError) -> CapacityError:
+        why = "the disk is full" if is_full(error) else error.strerror or "it cannot be written to"
+        fix = "free some space, or set TMPDIR to a folder on a larger disk"
+        if error.errno == errno.EMFILE:  # a file for each column
+            fix = "allow more open files, with ulimit -n 4096"
+        spent = "what was reserved stays spent" if self._paid else "nothing was spent"
+        return CapacityError(
+            "C170",
+            f"no room for the encoded rows in {self._folder or tempfile.gettempdir()} ({why})",
+            f"{fix}; {spent}",
+        )
+
     def __len__(self) -> int:
         return self.rows
 
@@ -69,12 +84,19 @@ class Spool:
     """Records of one domain, column by column."""
 
     def __init__(
-        self, domain: Domain, folder: Path | None = None, columns: Mapping[str, Column] | None = None
+        self,
+        domain: Domain,
+        folder: Path | None = None,
+        columns: Mapping[str, Column] | None = None,
+        *,
+        paid: bool = False,
     ) -> None:
-        """`columns`: those of some attributes, where they are on disk already."""
+        """`columns`: those of some attributes, where they are on disk already; `paid`: as for these."""
         self.domain, self.folder, there = domain, folder, columns or {}
         sizes = zip(domain.attributes, domain.sizes, strict=True)
-        self._columns = tuple(there.get(a) or Column(code_dtype(size), folder) for a, size in sizes)
+        self._columns = tuple(
+            there.get(a) or Column(code_dtype(size), folder, paid=paid) for a, size in sizes
+        )
 
     def column(self, attribute: str) -> Column:
         return self._columns[self.domain.index(attribute)]
@@ -98,12 +120,3 @@ class Spool:
         """Records `first`, `first` + 1, ..., at most `rows`."""
         found = tuple(self._columns[self.domain.index(a)].read(first, rows) for a in attributes)
         return Records(self.domain.project(attributes), found)
-
-
-def _no_room(error: OSError) -> CapacityError:
-    why = "the disk is full" if is_full(error) else error.strerror or "it cannot be written to"
-    return CapacityError(
-        "C170",
-        f"no room for the encoded rows in {tempfile.gettempdir()} ({why})",
-        "free some space, or set TMPDIR to a folder on a larger disk; nothing was spent",
-    )

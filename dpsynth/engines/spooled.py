@@ -76,12 +76,14 @@ class SpoolEngine:
             yield self.unknown.raw(column, records), units
 
     def recoded(self, schema: Schema) -> SpoolEngine:
-        """The same records under a schema that knows what was to be discovered; known columns stay where they are."""
+        """The same records under a schema that knows what was to be discovered; known columns stay where they are.
+
+        CapacityError C170 when the disk is full: the answers have been paid for."""
         if self.unknown is None or self.merges:
             raise ValueError("nothing is to be discovered, or cells are merged already")
         domain, spool = schema.domain, self.spool
         here = {a: spool.column(a) for a in domain.attributes if a in spool.domain}
-        whole = Spool(domain, spool.folder, here)
+        whole = Spool(domain, spool.folder, here, paid=True)
         for name in self.unknown.schema.unknown:
             encoded = self.unknown.encoder(schema, name)
             for records in spool.chunks(places(self.unknown, name)):
