@@ -21,7 +21,7 @@ cells light below 5 sigma: .0220, .0290, .0326; with the constants below and `pg
 `pgm/following.py` too: .0194, .0276, .0309. Heavier cells cost adult 4 % at epsilon 10, hence `MOST_LIGHT`. Exact
 counts of the same marginals would leave .006, .018, .017. Of what is not measured a good part cannot be known but by
 measuring it: as many rows drawn from the model stray from it, in those pairs, by .013, .025, .027, where the model's errors
-are .018, .037, .047. One, three or four stages, or other shares of them, gain nothing.
+are .018, .037, .047. Three or four stages, or other shares of two, gain nothing.
 """
 
 from __future__ import annotations
