@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,10 +131,22 @@ def _frames(source: Any, schema: Schema, wanted: Wanted, session: Any) -> tuple[
         raise _unknown("files that are neither csv nor parquet by their names")
     if local:
         alike = _alike(paths, wanted, schema)
-        return [session.read.parquet(*_escaped(some)) for some in alike], None
+        return [
+            _typed(session.read.parquet(*_escaped(some)), kinds_in(Path(some[0]))) for some in alike
+        ], None
     frame = session.read.parquet(*paths)
     _require_alike_there(frame, session)
     return [frame], None
+
+
+def _typed(frame: Any, kinds: Mapping[str, Any]) -> Any:
+    """A column without any value has no type; Spark would make a number of it."""
+    empty = {name for name in frame.columns if pa.types.is_null(kinds.get(name.strip(), pa.int64()))}
+    if not empty:
+        return frame
+    return frame.selectExpr(
+        *(f"cast(null as string) {_quoted(n)}" if n in empty else _quoted(n) for n in frame.columns)
+    )
 
 
 def _csv(session: Any, paths: Sequence[str], form: CsvFormat) -> Any:

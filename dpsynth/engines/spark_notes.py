@@ -179,8 +179,17 @@ def offered(note: bytes) -> tuple[Some, list[float]]:
     return Some(rows, marks[0], marks[1].astype(bool), units), json.loads(known[b"ceilings"])
 
 
+def alike(parts: Sequence[Some]) -> list[Some]:
+    """The rows of all parts, one at least, together where they have the same types."""
+    kinds: list[Any] = []
+    for part in parts:
+        if part.rows.schema not in kinds:
+            kinds.append(part.rows.schema)
+    return [together([part for part in parts if part.rows.schema == kind]) for kind in kinds]
+
+
 def together(parts: Sequence[Some]) -> Some:
-    """The rows of all parts, one at least."""
+    """The rows of all parts, one at least, of the same types."""
     units = [part.units for part in parts if part.units is not None]
     return Some(
         pa.concat_tables([part.rows for part in parts]),

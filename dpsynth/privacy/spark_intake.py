@@ -30,7 +30,7 @@ from dpsynth.engines.spark_chunks import (
     chunk_columns,
     meeting_columns,
 )
-from dpsynth.engines.spark_notes import Seen, Some, as_error, offered, together
+from dpsynth.engines.spark_notes import Seen, Some, alike, as_error, offered
 from dpsynth.engines.spark_tasks import FACTS, named
 from dpsynth.engines.spark_words import Layout
 from dpsynth.engines.unknown import MOST_TEXTS, too_many_texts
@@ -39,8 +39,9 @@ from dpsynth.errors import DataError
 from dpsynth.privacy.sampled_intake import SampledIntake
 from dpsynth.privacy.stream_intake import SKETCH as DIFFERENT
 from dpsynth.spark_jobs import Jobs
-from dpsynth.table import Table
+from dpsynth.table import Table, joined
 from dpsynth.unit_names import UnitNames
+from dpsynth.unit_names import joined as joined_names
 
 BUCKETS = 16
 """Buckets in which units meet, for each partition."""
@@ -193,37 +194,41 @@ def _accepted(table: Any) -> tuple[NDArray[Any], Seen]:
     return sorted_names(b"".join(map(named, chunks.select(FACTS).to_batches()))), seen
 
 
-def _smallest(table: Any, kind: str, keep: int) -> list[tuple[Some, float]]:
+def _smallest(table: Any, kind: str, keep: int) -> list[tuple[list[Some], float]]:
     """Of what notes of a kind offer, those `keep` with the smallest coins, as far as all partitions have offered theirs:
-    all below a ceiling. Of training and of held-out units."""
+    all below a ceiling. Of training and of held-out units, each set of types by itself."""
     notes = [row for row in table.select(["kind", "part", "note"]).to_pylist() if row["kind"] == kind]
     found = [offered(row["note"]) for row in sorted(notes, key=lambda row: int(row["part"])) if row["note"]]
-    whole = together([some for some, _ in found])
     sides = []
     for side in (False, True):
         ceiling = min(ceilings[side] for _, ceilings in found)
-        coins = np.unique(whole.coins[(whole.held == side) & (whole.coins < ceiling)])
+        mine = [some.take((some.held == side) & (some.coins < ceiling)) for some, _ in found]
+        coins = np.unique(np.concatenate([some.coins for some in mine]))
         if len(coins) > keep:
             ceiling = float(coins[keep])
-        sides.append((whole.take((whole.held == side) & (whole.coins < ceiling)), ceiling))
+        sides.append((alike([some.take(some.coins < ceiling) for some in mine]), ceiling))
     return sides
 
 
 def _sketched(table: Any, reader: Reader, run_key: bytes) -> _Sketch:
     some, ceiling = _smallest(table, SKETCH, DIFFERENT)[0]
-    rows = reader.table(some.rows, lambda row: f"row {row + 1} of a sketch")
-    return _Sketch(rows, ceiling, Sketch(DIFFERENT, run_key))
+    return _Sketch(_read(reader, some, "sketch"), ceiling, Sketch(DIFFERENT, run_key))
 
 
-def _bounded(reader: Reader, some: Some, rows_per_unit: int, run_key: bytes) -> Table:
+def _read(reader: Reader, some: Sequence[Some], what: str) -> Table:
+    return joined([reader.table(part.rows, lambda row: f"row {row + 1} of a {what}") for part in some])
+
+
+def _bounded(reader: Reader, some: Sequence[Some], rows_per_unit: int, run_key: bytes) -> Table:
     """The sampled rows as a table, cut to the bound as the engine has cut them."""
-    table = reader.table(some.rows, lambda row: f"row {row + 1} of a sample")
-    if some.units is None:
+    table = _read(reader, some, "sample")
+    named = [part.units for part in some if part.units is not None]
+    if not named:
         return table
-    ranked = reader.ranked(table)
+    units, ranked = joined_names(named), reader.ranked(table)
     records = Encoding(table.schema).encode(table) if ranked is None else ranked
-    cut = bound_and_split(records, some.units, rows_per_unit=rows_per_unit, holdout=0.0, run_key=run_key)
-    return _with_units(table, some.units).take(cut.training)
+    cut = bound_and_split(records, units, rows_per_unit=rows_per_unit, holdout=0.0, run_key=run_key)
+    return _with_units(table, units).take(cut.training)
 
 
 def _with_units(table: Table, names: UnitNames) -> Table:

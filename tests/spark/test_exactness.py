@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from clustered import on_cluster, rows_of
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from test_large_exact import both, learnt, row, schema_of, written
 
@@ -156,7 +156,7 @@ def test_files_are_read_by_their_own_types(
     schema = parquet_types.schema_of(bound)
     some = st.lists(parquet_types.file(60), min_size=3, max_size=3)
 
-    @MANY
+    @settings(MANY, phases=[Phase.generate])  # finding the smallest example would take minutes
     @given(some)
     def check(files: list[Any]) -> None:
         folder = parquet_types.written(files, tmp_path_factory.mktemp("types"))
