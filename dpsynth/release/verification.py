@@ -22,8 +22,10 @@ from dpsynth.release.files import parse, read_small
 from dpsynth.release.keys import PublicKey
 from dpsynth.release.manifest import Manifest
 from dpsynth.release.privacy_form import check_form
+from dpsynth.release.privacy_json import tool
+from dpsynth.release.purposes import check_purposes
 from dpsynth.release.recheck import check_privacy
-from dpsynth.release.wording import told
+from dpsynth.release.wording import said, told
 from dpsynth.release.writer import INTERNAL, PUBLIC
 from dpsynth.schema import Schema
 from dpsynth.table import read_table
@@ -35,13 +37,22 @@ DATA = ("data.csv", "data.parquet")
 MEASURED = 1e-4
 """Relative: figures about the rows are the same on every machine to better than this."""
 Json = dict[str, Any]
+ALL, NUMBERS, PARTLY = "all", "numbers", "in part"
+VERDICTS = {
+    ALL: "intact",
+    NUMBERS: "intact, but for sentences of another build",
+    PARTLY: "intact in part",
+}
+"""How much of a bundle follows from its facts: every byte; all but the wording of another build; less than that, because
+numbers of another build's documents, or what its charges are called, could not be compared."""
 
 
 @dataclass(frozen=True)
 class Verification:
     """A bundle that passed. `ledger`: whether a ledger was compared. `signed_by`: id of the key whose signature fits, None
     without a signature; `pinned`: whether that is the key that the caller trusts. `pages`: in words, what could not be
-    compared of documents that another build of this software wrote; empty where every byte was."""
+    compared of documents that another build of this software wrote; empty where every byte was. `charges`: likewise, of
+    what the charges are called. `compared`: `ALL`, `NUMBERS` where sentences were not, or `PARTLY`."""
 
     path: Path
     bundle_id: str
@@ -55,12 +66,19 @@ class Verification:
     signed_by: str | None = None
     pinned: bool = False
     pages: str = ""
+    charges: str = ""
+    compared: str = ALL
+
+    @property
+    def intact(self) -> str:
+        """The verdict without the signature."""
+        return VERDICTS[self.compared]
 
     @property
     def verdict(self) -> str:
         if self.signed_by is None:
-            return "intact, not signed"
-        return "intact, signed by the given key" if self.pinned else "intact, signer unknown"
+            return f"{self.intact}, not signed"
+        return f"{self.intact}, signed by the given key" if self.pinned else f"{self.intact}, signer unknown"
 
     @property
     def words(self) -> str:
@@ -68,15 +86,15 @@ class Verification:
         checked = f"{self.files} files" + (", internal part included" if self.internal else "")
         head = "; the ledger contains its head and its release" if self.ledger else ""
         key = "" if self.signed_by is None else f" (key {self.signed_by[:16]})"
-        pages = f"; {self.pages}" if self.pages else ""
+        told = "".join(f"; {words}" for words in (self.charges, self.pages) if words)
         return (
             f"{self.verdict}{key}: {checked}; {self.rows} rows fit the schema; the charges make epsilon "
-            f"{self.epsilon:.4g}, delta {self.delta:.4g} for one {self.unit}{head}{pages}"
+            f"{self.epsilon:.4g}, delta {self.delta:.4g} for one {self.unit}{head}{told}"
         )
 
     def as_json(self) -> Json:
         return {
-            "verdict": "intact",
+            "verdict": self.intact,
             "signature": self.verdict,
             "signer": self.signed_by if self.pinned else None,
             **vars(self),
@@ -110,7 +128,7 @@ def _verify(
     try:
         listed = _check_files(public, PUBLIC)
         count = len(listed.files) + (0 if internal is None else _check_internal(internal, listed))
-        privacy, rows, pages = _check_content(public, listed)
+        privacy, rows, found = _check_content(public, listed)
         signature = _check_signature(public, listed, privacy, key)
     except OSError as problem:
         where = Path(os.fsdecode(problem.filename)).name if problem.filename else root.name
@@ -132,7 +150,9 @@ def _verify(
         ledger is not None,
         None if signature is None else signature.key.id,
         signature is not None and signature.key == key,
-        pages,
+        told(found.remarks) if found.remarks else "",
+        found.charges,
+        found.compared,
     )
 
 
@@ -201,7 +221,22 @@ def _check_internal(folder: Path, public: Manifest) -> int:
     return len(listed.files)
 
 
-def _check_content(folder: Path, listed: Manifest) -> tuple[Json, int, str]:
+@dataclass(frozen=True)
+class _Said:
+    """What could not be compared: a remark for each document of another build, empty where its numbers were; and what the
+    charges are called."""
+
+    remarks: list[str]
+    charges: str
+
+    @property
+    def compared(self) -> str:
+        if said(self.remarks) or self.charges:
+            return PARTLY
+        return NUMBERS if self.remarks else ALL
+
+
+def _check_content(folder: Path, listed: Manifest) -> tuple[Json, int, _Said]:
     """privacy.json, the number of rows, and what remains to be said of the documents."""
     data = [name for name in DATA if name in listed.paths]
     extra = sorted(set(listed.paths) - {*REQUIRED, *OPTIONAL, *DATA})
@@ -218,10 +253,11 @@ def _check_content(folder: Path, listed: Manifest) -> tuple[Json, int, str]:
     privacy = parse(read_small(folder / "privacy.json"), "privacy.json")
     check_form(privacy)
     remarks = check_privacy(privacy, schema)
+    charges = check_purposes(privacy, schema, same_build=privacy["tool"] == tool())
     records = _check_data(folder / data[0], schema)
     remarks += check_report(folder, privacy, schema, records, data[0])
     remarks += check_documents(folder, privacy, schema, listed, data[0], len(records))
-    return privacy, len(records), told(remarks) if remarks else ""
+    return privacy, len(records), _Said(remarks, charges)
 
 
 def _schema(folder: Path) -> Schema:

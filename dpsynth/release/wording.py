@@ -126,9 +126,14 @@ def _some(counted: Mapping[str, int]) -> str:
     return named if len(counted) <= MOST_NAMED else f"{named} and {len(counted) - MOST_NAMED} more"
 
 
+def said(remarks: Iterable[str]) -> list[str]:
+    """The remarks that say that something could not be compared: more than words."""
+    return [remark for remark in remarks if remark]
+
+
 def told(remarks: Iterable[str]) -> str:
     """What a verification says of a bundle whose documents are another build's."""
-    rest = [remark for remark in remarks if remark]
+    rest = said(remarks)
     numbers = "all their numbers are" if not rest else f"their numbers are, but {'; '.join(rest)}"
     return f"its pages were written by another build of dpsynth: their wording is not compared, {numbers}"
 
