@@ -17,8 +17,8 @@ from typing import Any
 from dpsynth.errors import UsageError
 from dpsynth.spark_problems import is_of_spark
 
-JAVA = 17
-"""Spark 4.0 runs on this version of Java and on later ones."""
+JAVA, LATER = 17, 21
+"""Spark 4.0 is made for these versions of Java; before the first it does not run, after the second it may not start."""
 _WAIT_SECONDS = 5.0
 _REMOTE = ("SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED")
 """Variables by which pyspark opens sessions of Spark Connect."""
@@ -52,7 +52,7 @@ def session(master: str | None = None) -> Any:
         raise _connect("give the address of the cluster itself, such as --master spark://host:7077")
     if any(os.environ.get(name) for name in _REMOTE):
         raise _connect(f"unset {' and '.join(name for name in _REMOTE if os.environ.get(name))}")
-    require_java()
+    java = require_java()
     if master is not None:
         _require_reachable(master)
         builder = builder.master(master)
@@ -66,7 +66,7 @@ def session(master: str | None = None) -> Any:
         }
         if master is None or master.startswith("local"):
             wanted["PYSPARK_PYTHON"] = os.environ.get("PYSPARK_PYTHON", sys.executable)
-        return _started(builder, wanted, Path(folder) / "said")
+        return _started(builder, wanted, Path(folder) / "said", java)
 
 
 def is_frame(source: Any) -> bool:
@@ -97,8 +97,9 @@ def declared(kinds: Any) -> Any:
     return from_arrow_schema(kinds, prefer_timestamp_ntz=True)
 
 
-def require_java() -> None:
-    """UsageError U281 or U282 unless there is a Java for Spark: the one in JAVA_HOME, else the first on the path."""
+def require_java() -> int:
+    """The version of the Java for Spark: the one in JAVA_HOME, else the first on the path. UsageError U281 where there is
+    none, U282 where it is too old."""
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
     fix = f"install a Java {JAVA} runtime (such as the package openjdk-{JAVA}-jre-headless), or set JAVA_HOME to one"
@@ -115,6 +116,7 @@ def require_java() -> None:
     major = int(found.group(2) or 1) if found.group(1) == "1" else int(found.group(1))
     if major < JAVA:
         raise UsageError("U282", f"Spark needs Java {JAVA}, and {java} is Java {major}", fix)
+    return major
 
 
 def _sessions() -> Any:
@@ -135,6 +137,8 @@ def _settings(master: str | None) -> dict[str, str]:
         "spark.log.level": "OFF",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.caseSensitive": "true",
+        # what executors keep, send to each other and spill lies on their disks under a key that dies with the session
+        "spark.io.encryption.enabled": "true",
     }
     if master is None or master.startswith("local"):
         # the workers are this machine: nothing listens to others
@@ -173,14 +177,19 @@ def _not_started(problem: str) -> UsageError:
     )
 
 
-def _started(builder: Any, wanted: Mapping[str, str], said: Path) -> Any:
+def _started(builder: Any, wanted: Mapping[str, str], said: Path, java: int) -> Any:
     try:
         with _apart(said), _environment(wanted):
             return builder.getOrCreate()
     except Exception as error:
         if not is_of_spark(error) and not isinstance(error, OSError | RuntimeError):
             raise
-        raise _not_started(f"it does not start ({type(error).__name__})") from None
+        newer = (
+            f"; Spark 4.0 is made for Java {JAVA} and {LATER}, and this is Java {java}"
+            if java > LATER
+            else ""
+        )
+        raise _not_started(f"it does not start ({type(error).__name__}){newer}") from None
 
 
 @contextmanager

@@ -210,7 +210,7 @@ def _alike(paths: Sequence[str], wanted: Wanted, schema: Schema) -> list[list[st
         except (pa.ArrowException, ValueError, OSError):
             raise _differs(f"{Path(path).name} is not readable") from None
     kept = wanted.check(list(files[0]))
-    why = differing(files, kept, schema.modelled)
+    why = differing(files, paths, kept, schema.modelled)
     if why is not None:
         raise _differs(why)
     found: dict[tuple[Any, ...], list[str]] = {}

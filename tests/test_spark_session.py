@@ -71,13 +71,38 @@ class TestStarting:
 
         monkeypatch.setattr(spark_session, "_sessions", lambda: Sessions)
         monkeypatch.setattr(spark_session, "running", lambda: None)
-        monkeypatch.setattr(spark_session, "require_java", lambda: None)
+        monkeypatch.setattr(spark_session, "require_java", lambda: 17)
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))  # nobody listens
             for master in (f"spark://127.0.0.1:{taken.getsockname()[1]}", "spark://nowhere", "spark://:x"):
                 with pytest.raises(UsageError, match="cannot be reached") as caught:
                     session(master)
                 assert caught.value.code == "DPS-U283"
+
+    @pytest.mark.parametrize(("java", "said"), [(21, False), (25, True)])
+    def test_a_session_that_does_not_start(
+        self, java: int, said: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Builder:
+            def master(self, name: str) -> Builder:
+                return self
+
+            def config(self, name: str, value: str) -> Builder:
+                return self
+
+            def getOrCreate(self) -> None:
+                raise RuntimeError("the gateway has ended")
+
+        class Sessions:
+            builder = Builder()
+
+        monkeypatch.setattr(spark_session, "_sessions", lambda: Sessions)
+        monkeypatch.setattr(spark_session, "running", lambda: None)
+        monkeypatch.setattr(spark_session, "require_java", lambda: java)
+        with pytest.raises(UsageError, match=r"does not start \(RuntimeError\)") as caught:
+            session("local[2]")
+        assert caught.value.code == "DPS-U283"
+        assert ("this is Java 25" in caught.value.problem) == said
 
     def test_spark_connect(self, monkeypatch: pytest.MonkeyPatch) -> None:
         class Sessions:

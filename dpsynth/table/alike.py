@@ -24,21 +24,25 @@ def kinds_in(path: Path) -> dict[str, Any]:
 
 
 def differing(
-    files: Iterable[Mapping[str, Any]], wanted: Sequence[str], numbers: Iterable[str]
+    files: Sequence[Mapping[str, Any]],
+    paths: Sequence[str | Path],
+    wanted: Sequence[str],
+    encoded: Iterable[str],
 ) -> str | None:
-    """Why these columns of the files are not those of one table; None where they are. `numbers`: columns that are encoded;
-    of others, the ids, two types could write one id in two ways.
+    """Why these columns of the files are not those of one table; None where they are. `encoded`: columns that have cells; of
+    others, the ids, two types could write one id in two ways.
     """
-    encoded = set(numbers)
-    seen: dict[str, set[str]] = {name: set() for name in wanted}
-    for kinds in files:
-        for name in wanted:
+    named, cells = [Path(path).name for path in paths], set(encoded)
+    for name in wanted:
+        first: dict[str, str] = {}
+        for file, kinds in zip(named, files, strict=True):
             if name not in kinds:
-                return f"column '{name}' is not in all of them"
-            seen[name].add((_family if name in encoded else kind_of_ids)(kinds[name]))
-    for name, families in seen.items():
-        if len(families - {"null"}) > 1:
-            return f"column '{name}' has several types"
+                return f"column '{name}' is not in {file}"
+            family = (_family if name in cells else kind_of_ids)(kinds[name])
+            if family != "null":
+                first.setdefault(family, f"{kinds[name]} in {file}")
+        if len(first) > 1:
+            return f"column '{name}' has several types: {' and '.join(list(first.values())[:2])}"
     return None
 
 

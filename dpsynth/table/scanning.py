@@ -163,9 +163,7 @@ def _alike(paths: Sequence[Path], wanted: Wanted, schema: Schema) -> list[list[P
         files = [kinds_in(path) for path in paths]
     except (pa.ArrowException, ValueError, OSError) as problem:
         raise _no_table(_kind(problem)) from None
-    for kinds in files[:1]:
-        wanted.check(list(kinds))
-    why = differing(files, [name for name in wanted.needed if name in files[0]], schema.modelled)
+    why = differing(files, paths, wanted.check(list(files[0])), schema.modelled)
     if why is not None:
         raise _no_table(why)
     for kinds in files[1:]:

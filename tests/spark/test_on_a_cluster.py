@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from clustered import on_cluster, rows_of, run_there
 from example import PROJECT, SECRET, small_table
+from pyspark import StorageLevel
 from typer.testing import CliRunner
 
 import dpsynth
@@ -23,7 +24,7 @@ from dpsynth.encoding import Encoding
 from dpsynth.engines import spark as module
 from dpsynth.engines import spark_tasks
 from dpsynth.entropy import Stream
-from dpsynth.errors import DataError, UsageError
+from dpsynth.errors import CapacityError, DataError, UsageError
 from dpsynth.large import fit_large_reserved
 from dpsynth.model.shares import Shares
 from dpsynth.privacy.intake import take_in
@@ -239,6 +240,43 @@ class TestWhatIsComputedAgain:
         assert caught.value.code == "DPS-D181"
         assert account.spent().epsilon == pytest.approx(preview.certificate.epsilon)
 
+    def test_a_full_disk_while_counting_costs_what_was_reserved(
+        self, spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(*_: Any) -> Callable[[Iterator[Any]], Iterator[Any]]:
+            def counting(batches: Iterator[Any]) -> Iterator[Any]:
+                for batch in batches:
+                    raise OSError(28, "No space left on device")
+                    yield batch
+
+            return counting
+
+        typed(people()).to_parquet(tmp_path / "one.parquet")
+        schema = schema_of(True)
+        there = on_cluster(tmp_path / "one.parquet", schema, spark)
+        preview = plan(schema, method="independent", epsilon=1.0, delta=1e-6)
+        account = Ledger.in_memory(preview.budget, preview.unit)
+        monkeypatch.setattr(module, "Count", full)
+        with (
+            pytest.raises(CapacityError, match="no room on the disks") as caught,
+            account.reserve("fit", preview.charges, preview.budget, unit=preview.unit) as run,
+        ):
+            fit_large_reserved(there, schema, preview, run)
+        assert caught.value.code == "DPS-C180"
+        assert account.spent().epsilon == pytest.approx(preview.certificate.epsilon)
+
+
+def test_nothing_readable_lies_on_the_disks_of_workers(spark: Any) -> None:
+    """A process that is killed leaves what it has spilled: in a session of ours the key to it is gone."""
+    rows = spark.range(1000).selectExpr("id", f"concat('{SECRET}', id) said").repartition(2, "id")
+    kept = rows.persist(StorageLevel.DISK_ONLY)
+    assert kept.count() == 1000
+    places = spark.sparkContext._jvm.org.apache.spark.SparkEnv.get().blockManager().diskBlockManager()
+    files = [f for place in places.localDirsString() for f in Path(place).rglob("*") if f.is_file()]
+    assert sum(f.stat().st_size for f in files) > 1000
+    assert not any(SECRET.encode() in f.read_bytes() for f in files)
+    kept.unpersist()
+
 
 def _lose(spark: Any) -> None:
     """All that executors keep of anything, as if each of them had been lost."""
@@ -302,7 +340,7 @@ class TestBadInput:
     def test_files_that_differ(self, spark: Any, tmp_path: Path) -> None:
         typed(people(30)).to_parquet(tmp_path / "a.parquet")
         typed(people(30)).drop(columns="town").to_parquet(tmp_path / "b.parquet")
-        with pytest.raises(DataError, match="column 'town' is not in all of them"):
+        with pytest.raises(DataError, match=r"column 'town' is not in b\.parquet"):
             find(tmp_path, schema_of(True), spark)
         typed(people(30)).assign(paid="much").to_parquet(tmp_path / "b.parquet")
         with pytest.raises(DataError, match="column 'paid' has several types"):
