@@ -16,10 +16,10 @@ MAX_TEXT = 1000
 
 class AnyColumn(Declared):
     """What every column has. `origin` says how its bounds or values became known; `learnt` names the charge that paid for
-    them."""
+    them; `was`: how they became known before they were called public (`searched`: what a run learnt of them is not used)."""
 
     origin: Origin = "public"
-    was: Literal["inspected"] | None = None
+    was: Literal["inspected", "searched"] | None = None
     reason: Text | None = None
     learnt: Text | None = None
 
@@ -36,7 +36,7 @@ class AnyColumn(Declared):
     def _check_origin(self) -> AnyColumn:
         check_origin(self.origin, self.unknown, self.learnt)
         if self.was and self.origin == "public" and not (self.reason or "").strip():
-            raise Fault("S131", "was inspected and is now called public", "say why in 'reason'")
+            raise Fault("S131", f"was {self.was} and is now called public", "say why in 'reason'")
         return self
 
 

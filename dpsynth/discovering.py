@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dpsynth.budget import Budget, Cost
 from dpsynth.columns import CategoryColumn, IntegerColumn, Modelled, NumberColumn, value_cells
 from dpsynth.constraint_checks import refuse_contradictions
-from dpsynth.discovery import public_scale, with_bounds, with_values
+from dpsynth.discovery import not_used, public_scale, with_bounds, with_values
 from dpsynth.domain import Domain
 from dpsynth.encoding import Encoding, special_values
 from dpsynth.errors import SchemaError
@@ -59,6 +59,12 @@ def require_open(schema: Schema) -> None:
             f"columns {', '.join(map(repr, schema.learnt))} hold answers that another run has paid for",
             "call them origin: public with a reason that names that release, without learnt; or ask with discover",
         )
+    if schema.searched:
+        raise SchemaError(
+            "S152",
+            f"columns {', '.join(map(repr, schema.searched))} were searched by another run",
+            "drop was: searched, with a reason for the bounds that are declared",
+        )
     if schema.learnt_rules:
         raise SchemaError(
             "S152",
@@ -94,7 +100,7 @@ def discovered(table: Table, intake: Intake, run: Run, asked: Sequence[Search]) 
 
 def answered(schema: Schema, door: Curator, asked: Sequence[Search]) -> Schema:
     """The schema with what the door says, each answer for its charge. Bounds between which no row keeps the schema's rules
-    give way to those that were declared."""
+    give way to those that were declared, and say so; their charge stays."""
     columns, declared = dict(schema.columns), dict[str, Modelled]()
     for search in asked:
         column = columns[search.column]
@@ -104,9 +110,7 @@ def answered(schema: Schema, door: Curator, asked: Sequence[Search]) -> Schema:
             cells = value_cells(column) - len(column.special)
             low, high = door.bounds(search)
             columns[search.column] = with_bounds(column, low, high, cells, search.charge.purpose)
-            declared[search.column] = with_bounds(
-                column, column.min, column.max, cells, search.charge.purpose
-            )
+            declared[search.column] = not_used(column, cells)
         else:
             raise ValueError("the plan asks for something else than the schema")
     found = schema.with_columns(columns)

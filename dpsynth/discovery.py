@@ -23,6 +23,7 @@ OTHER = "(other)"
 """How a value that was not discovered comes back, unless the column says otherwise."""
 VALUES, BOUNDS = "discovered values", "discovered bounds"
 """Purposes of the charges; what was learnt names its own."""
+NOT_USED = "as declared: between the bounds that were learnt for a charge no row keeps the constraints"
 WHOLE = r"0|-?[1-9]\d{0,14}"
 FARTHEST = 12
 """Digits before the point where the search for bounds ends unless min and max say otherwise."""
@@ -124,6 +125,16 @@ def with_bounds(
         except SchemaError:  # a special value or the decimals leave a cell empty
             cells //= 2
     return _replaced(column, clip=True, learnt=purpose)
+
+
+def not_used(column: IntegerColumn | NumberColumn, cells: int) -> IntegerColumn | NumberColumn:
+    """The column between its declared bounds, which were how far the search might go: what it found is not used. One that
+    was inspected says for ever that it was, and that its bounds were learnt."""
+    known = with_bounds(column, column.min, column.max, cells, BOUNDS).model_dump(exclude_unset=True)
+    known["reason"] = "; ".join(words for words in (column.reason, NOT_USED) if words)
+    if column.was is None:
+        known |= {"origin": "public", "learnt": None, "was": "searched"}
+    return type(column)(**known)
 
 
 def _replaced(column: Searched, **known: Any) -> Searched:

@@ -28,6 +28,7 @@ from dpsynth.columns import (
 )
 from dpsynth.constraints_declared import MAPS, Constraint
 from dpsynth.declared import Declared, Fault, Text, Whole, validate
+from dpsynth.discovery import BOUNDS
 from dpsynth.domain import Domain
 from dpsynth.errors import SchemaError
 from dpsynth.ruled import RuledColumn
@@ -213,9 +214,15 @@ class Schema(Declared):
         return [n for n, rule in enumerate(self.constraints, 1) if rule.origin == "dp" and not rule.is_open]
 
     @property
+    def searched(self) -> list[str]:
+        """Columns whose bounds a run has learnt for a charge and does not use: those that were declared are."""
+        return [name for name, column in self.columns.items() if column.was == "searched"]
+
+    @property
     def paid_for(self) -> list[str]:
-        """Purposes of the charges for everything here that was learnt; all maps together are one."""
-        return [*self.learnt.values(), *([MAPS] if self.learnt_rules else [])]
+        """Purposes of the charges for everything here that was learnt, used or not; all maps together are one."""
+        searched = [BOUNDS] * len(self.searched)
+        return [*self.learnt.values(), *searched, *([MAPS] if self.learnt_rules else [])]
 
     def with_columns(self, columns: Mapping[str, Column]) -> Schema:
         """The same in all else."""

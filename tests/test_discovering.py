@@ -18,13 +18,16 @@ import dpsynth
 from dpsynth import DataError, Schema, SchemaError
 from dpsynth.cli.app import app
 from dpsynth.columns import CategoryColumn, IntegerColumn, NumberColumn, value_cells
+from dpsynth.discovering import require_open
 from dpsynth.discovery import public_scale, with_bounds, with_values
 from dpsynth.encoding import Encoding
 from dpsynth.mechanisms import METHODS
+from dpsynth.privacy.events import to_json
 from dpsynth.release.fields import ReleaseFields
 from dpsynth.release.gate import judge
 from dpsynth.release.privacy_form import Bound
 from dpsynth.release.privacy_json import NOBODY, bounds_of
+from dpsynth.release.purposes import check_purposes
 from dpsynth.table import read_table
 
 LIGHT = [name for name in METHODS if name not in {"network", "gan"}]
@@ -286,7 +289,29 @@ def test_bounds_that_leave_no_row_to_the_rules_give_way_to_the_declared_ones() -
     model = dpsynth.fit(rows, schema, method="tree", epsilon=3.0, delta=1e-6, despite_violations=True)
     cost = model.schema.columns["cost"]
     assert isinstance(cost, NumberColumn)
-    assert (cost.min, cost.max, cost.origin) == (0, 100_000, "dp")
+    assert (cost.min, cost.max) == (0, 100_000)
+    assert (cost.origin, cost.was, cost.learnt) == ("public", "searched", None)
+    assert "between the bounds that were learnt for a charge no row keeps" in str(cost.reason)
+    assert [charge.purpose for charge in model.receipt.charges].count("discovered bounds") == 1
+    human = ReleaseFields(bounds_decided_by={"plan": "A"})
+    [_, bound] = bounds_of(model.schema, human)
+    assert Bound.model_validate(bound).decided_by.startswith("the project file")
+    checks = {check.code: check.words for check in judge(model.schema, human, model.receipt, {}).checks}
+    assert "bounds_decided_by" not in checks["A302"]  # it was paid for: nobody must be named afterwards
+    charges = [{"purpose": c.purpose, "event": to_json(c.event)} for c in model.receipt.charges]
+    stated = {"charges": charges, "model": {"method": "tree"}}
+    assert check_purposes(stated, model.schema, same_build=True) == ""
+    assert check_purposes({**stated, "charges": charges[1:]}, model.schema, same_build=True) != ""
+    forged = replace(model.receipt, charges=model.receipt.charges[1:])
+    gate = judge(model.schema, human, forged, {})
+    assert [check.passed for check in gate.checks if check.code == "A314"] == [False]
+    with pytest.raises(SchemaError, match="searched by another run"):
+        require_open(model.schema)
+    seen = {**columns, "cost": {**columns["cost"], "was": "inspected", "reason": "as of old"}}
+    again = Schema(columns=seen, constraints=[{"require": "cost > 6000"}])
+    old = dpsynth.fit(rows, again, method="tree", epsilon=3.0, delta=1e-6, despite_violations=True)
+    assert old.schema.once_inspected == ["cost"]
+    assert str(old.schema.columns["cost"].reason).startswith("as of old; as declared")
     assert (model.sample(50)["cost"] > 6000).all()
     kept = dpsynth.fit(rows, Schema(columns=columns), method="tree", epsilon=3.0, delta=1e-6)
     narrow = kept.schema.columns["cost"]

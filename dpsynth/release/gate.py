@@ -82,7 +82,9 @@ def before_spending(
 
 def _built_in(schema: Schema, human: ReleaseFields) -> list[Check]:
     inspected, lacking = schema.inspected, human.missing
-    undecided = human.undecided(name for name, c in schema.modelled.items() if c.origin != "dp")
+    undecided = human.undecided(
+        name for name, c in schema.modelled.items() if c.origin != "dp" and c.was != "searched"
+    )
     nobody = [f"bounds_decided_by for {', '.join(map(repr, undecided))}"] if undecided else []
     return [
         Check(

@@ -201,10 +201,13 @@ def _limits(rules: Rules, cost: Budget, promise: Budget | None) -> list[Check]:
 
 def _known(schema: Schema) -> dict[str, str]:
     """How the bounds of each modelled column became known."""
-    return {
-        name: "once inspected" if "inspected" in (column.origin, column.was) else column.origin
-        for name, column in schema.modelled.items()
-    }
+    return {name: _became_known(column.origin, column.was) for name, column in schema.modelled.items()}
+
+
+def _became_known(origin: str, was: str | None) -> str:
+    if "inspected" in (origin, was):
+        return "once inspected"
+    return "dp" if was == "searched" else origin  # as the run was admitted: what it learnt may not be of use
 
 
 def _listed(names: Any) -> str:

@@ -120,7 +120,7 @@ class Unprotected(_Part):
 class Bound(_Part):
     column: Line
     origin: Literal["public", "dp"]
-    was: Literal["inspected"] | None
+    was: Literal["inspected", "searched"] | None
     reason: str | None
     decided_by: Line
 

@@ -19,6 +19,7 @@ from dpsynth.versions import VERSION, build
 
 FORMAT = "dpsynth-privacy/2"
 NOBODY = "nobody: they were learnt for a charge"
+DECLARED = "the project file: the search was to go no further"
 Json = dict[str, Any]
 
 
@@ -84,7 +85,8 @@ def bounds_of(schema: Schema, human: ReleaseFields) -> list[Json]:
             "origin": column.origin,
             "was": column.was,
             "reason": column.reason,
-            "decided_by": decided[name] or (NOBODY if column.origin == "dp" else ""),
+            "decided_by": decided[name]
+            or (NOBODY if column.origin == "dp" else DECLARED * (column.was == "searched")),
         }
         for name, column in schema.modelled.items()
     ]

@@ -42,7 +42,10 @@ def check_purposes(stated: Mapping[str, Any], schema: Schema, same_build: bool) 
     """
     found = [_kinds(charge["purpose"], from_json(charge["event"])) for charge in stated["charges"]]
     searched = list(takewhile(lambda one: one[0] in SEARCHES and one[1] == (_SEARCHED,), found))
-    rest, missing = found[len(searched) :], Counter(schema.learnt.values()) - Counter(p for p, _ in searched)
+    rest, missing = (
+        found[len(searched) :],
+        Counter(schema.paid_for) - Counter([MAPS, *(p for p, _ in searched)]),
+    )
     method, targets = stated["model"]["method"], (None, *schema.modelled)
     known: set[tuple[str, frozenset[str]]] = set()
     for target in targets:

@@ -191,7 +191,7 @@ def _columns(material: Material) -> list[tuple[str, ...]]:
 
 
 def _inspected(privacy: Mapping[str, Any]) -> str:
-    seen = [bound["column"] for bound in privacy["bounds"] if bound["was"]]
+    seen = [bound["column"] for bound in privacy["bounds"] if bound["was"] == "inspected"]
     if not seen:
         return "none was first learnt by looking at the rows"
     return f"first learnt by looking at the rows, and declared public afterwards: {', '.join(seen)}"
