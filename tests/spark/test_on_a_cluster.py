@@ -366,6 +366,11 @@ class TestBadInput:
         with pytest.raises(DataError) as caught:
             on_cluster(tmp_path / "a.csv", schema_of(True), spark)
         assert caught.value.code == "DPS-D182"
+        (tmp_path / "a.csv").write_text(text)
+        people(30).iloc[:, ::-1].to_csv(tmp_path / "b.csv", index=False)  # the columns in another order
+        with pytest.raises(DataError) as caught:
+            on_cluster(tmp_path / "*.csv", schema_of(True), spark)
+        assert caught.value.code == "DPS-D182"
         (tmp_path / "a.csv").write_bytes(text.replace("P0", "Pé").replace("日本", "ü").encode("latin-1"))
         with pytest.raises(DataError) as caught:
             on_cluster(tmp_path / "a.csv", schema_of(True), spark)
