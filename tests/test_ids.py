@@ -124,3 +124,58 @@ class TestAFrameOfObjects:
     def test_one_id_in_one_way(self, ids: list[Any]) -> None:
         table = read_table(pd.DataFrame({"who": pd.Series(ids, dtype=object), "ok": True}), SCHEMA)
         assert _names([table]) == {b"\x017"}
+
+
+FRACTIONS = {
+    "float": pa.array([1e-07]),
+    "larger float": pa.array([1e-05]),
+    "decimal": pa.array([decimal.Decimal("0.0000001")]),
+    "text": pa.array(["0.0000001"]),
+    "many digits": pa.array([1234567890123456.5]),
+    "many digits in a text": pa.array(["1234567890123456.5"]),
+    "many digits in a decimal": pa.array([decimal.Decimal("1234567890123456.50")]),
+}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "people"),
+    [
+        (("float", "decimal"), 1), (("float", "text"), 1), (("decimal", "text"), 1), (("larger float", "text"), 2),
+        (("many digits", "many digits in a text"), 1), (("many digits", "many digits in a decimal"), 1),
+    ],
+)  # fmt: skip
+def test_small_and_large_fractions_are_written_out(
+    kinds: tuple[str, str], people: int, tmp_path: Path
+) -> None:
+    for name in kinds:
+        pq.write_table(pa.table({"who": FRACTIONS[name], "ok": [True]}), tmp_path / f"{name}.parquet")
+    assert len(_names([read_table(tmp_path, SCHEMA)])) == people
+    objects = pd.Series([FRACTIONS[name].to_pylist()[0] for name in kinds], dtype=object)
+    assert len(_names([read_table(pd.DataFrame({"who": objects, "ok": True}), SCHEMA)])) == people
+
+
+@pytest.mark.parametrize(
+    "ids", [["1e-05", "0.00001"], ["1e-05", "2"], ["1.5E+07", " 15000000 "], [np.float32(0.1), 0.1]]
+)
+def test_numbers_that_may_be_written_otherwise_are_refused(ids: list[Any], tmp_path: Path) -> None:
+    frame = pd.DataFrame({"who": pd.Series(ids, dtype=object), "ok": True})
+    with pytest.raises(DataError, match="one person would count as two") as refused:
+        read_table(frame, SCHEMA)
+    assert refused.value.code == "DPS-D192"
+    if isinstance(ids[0], str):
+        frame.to_csv(tmp_path / "a.csv", index=False)
+        for read in (
+            lambda: read_table(tmp_path / "a.csv", SCHEMA),
+            lambda: list(scan(tmp_path / "a.csv", SCHEMA)),
+        ):
+            with pytest.raises(DataError, match="one person would count as two"):
+                read()
+
+
+@pytest.mark.parametrize(
+    "ids", [["1E-05", "2B-14"], ["12e45", "123"], ["-", "1e-05"], [np.float32(0.5), None]]
+)
+def test_texts_that_only_look_like_that_are_read(ids: list[Any]) -> None:
+    schema = Schema(columns=SCHEMA.columns, unit={**SCHEMA.unit.model_dump(), "missing": "own"})
+    frame = pd.DataFrame({"who": pd.Series(ids, dtype=object), "ok": True})
+    assert len(_names([read_table(frame, schema)])) == 2

@@ -22,6 +22,8 @@ from dpsynth.table.misfit import DoesNotFit, Misfit, is_text
 
 _EXACT = 2**53
 _NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
+_EXPONENT = r"^[+-]?[0-9](?:\.[0-9]+)?[eE][+-][0-9]+$"
+"""As programs write floats; without a sign in the exponent it may be a text of letters and digits."""
 _WRITTEN = r"^(?:0|-?[1-9][0-9]*|-?(?:0|[1-9][0-9]*)\.[0-9]*[1-9])$"
 
 
@@ -36,7 +38,7 @@ def id_texts(array: Any) -> Any:
         moments = array if kind.tz is None else pc.cast(array, pa.timestamp(kind.unit, "UTC"))
         return pc.replace_substring_regex(_without_zeros(pc.cast(moments, pa.string())), r" 00:00:00$", "")
     if pa.types.is_decimal(kind):
-        return _without_zeros(to_text(array))
+        return _alike(array, _without_zeros(_without_exponents(to_text(array))))
     if pa.types.is_floating(kind):
         exact = 2 ** {16: 11, 32: 24}.get(kind.bit_width, 53)
         large = pc.greater_equal(pc.abs(pc.cast(array, pa.float64())), exact).fill_null(False)
@@ -46,8 +48,32 @@ def id_texts(array: Any) -> Any:
             raise DoesNotFit(Misfit("D125", rows, "an id that is a float too large to be exact", fix))
         floats = pc.cast(array, pa.float64())
         whole = pc.if_else(pc.equal(pc.round(floats), floats), floats, None)
-        return pc.coalesce(pc.cast(pc.cast(whole, pa.int64()), pa.string()), to_text(array))
+        texts = _without_exponents(to_text(array))
+        return _alike(
+            array, pc.coalesce(_whole(pc.cast(pc.cast(whole, pa.int64()), pa.string())), _whole(texts))
+        )
     return to_text(array)
+
+
+def _without_exponents(texts: Any) -> Any:
+    """Numbers written with an exponent, written out: 1e-7 as 0.0000001."""
+    short = pc.match_substring(texts, "e", ignore_case=True)
+    if not pc.any(short).as_py():
+        return texts
+    written = [format(decimal.Decimal(text), "f") for text in texts.filter(short).to_pylist()]
+    return pc.replace_with_mask(
+        _whole(texts), _whole(pc.fill_null(short, False)), pa.array(written, texts.type)
+    )
+
+
+def _alike(array: Any, texts: Any) -> Any:
+    """In pieces, where the array is."""
+    pieces = isinstance(array, pa.ChunkedArray) and not isinstance(texts, pa.ChunkedArray)
+    return pa.chunked_array([texts]) if pieces else texts
+
+
+def _whole(array: Any) -> Any:
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
 def _without_zeros(texts: Any) -> Any:
@@ -60,9 +86,12 @@ def require_one_name(name: str, columns: Iterable[Any]) -> None:
     """Refuse the parts of an id column whose types write one id in two ways: DataError D192.
 
     Days and moments without a time zone are written alike, and so are whole numbers of any type, and texts beside them if
-    each of them that reads as a number is written like one.
+    each of them that reads as a number is written like one. Texts that are numbers, some with an exponent, were floats once,
+    which another program writes out.
     """
     there = [column for column in columns if not pa.types.is_null(column.type)]
+    for column in there:
+        _require_written_out(name, column)
     kinds = {_family(column.type) for column in there}
     if len(kinds) < 2:
         return
@@ -78,6 +107,17 @@ def require_one_name(name: str, columns: Iterable[Any]) -> None:
                 raise _two_names(name, "numbers and texts such as 007 or 7.0")
 
 
+def _require_written_out(name: str, column: Any) -> None:
+    texts = unpacked(column)
+    if not is_text(texts.type):
+        return
+    trimmed = pc.utf8_trim_whitespace(texts)
+    if not pc.any(pc.match_substring_regex(trimmed, _EXPONENT)).as_py():
+        return
+    if pc.all(pc.or_(pc.match_substring_regex(trimmed, _NUMBER), pc.equal(trimmed, ""))).as_py():
+        raise _two_names(name, "numbers with an exponent, such as 1e-05 for 0.00001")
+
+
 def require_one_name_in(name: str, objects: Any) -> None:
     """The same for a pandas series whose cells are objects of several types, as `read_csv` makes of a long file: 007 is a
     number in one part of it and a text in the next."""
@@ -89,6 +129,9 @@ def require_one_name_in(name: str, objects: Any) -> None:
     kinds = {kind: _family_of(kind) for kind in set(map(type, cells))}
     if len(kinds) < 2:
         return
+    singles = [kind for kind in kinds if issubclass(kind, np.floating) and kind is not np.float64]
+    if any(isinstance(c, np.floating) and type(c) in singles and not float(c).is_integer() for c in cells):
+        raise _two_names(name, "fractions of several widths: 0.1 of 32 bits is another number than 0.1 of 64")
     if any(isinstance(c, float | np.floating) and abs(float(c)) >= _EXACT for c in cells):
         raise _two_names(name, "floats too large to be exact beside others")
     families = set(kinds.values())

@@ -38,6 +38,8 @@ def read_table(
 
 def table_of(part: Part, schema: Schema) -> Table:
     """One part of a larger source as a checked table; errors as `read_table`."""
+    if schema.unit.column in part.columns:
+        require_one_name(str(schema.unit.column), [part.columns[str(schema.unit.column)]])
     return _table(_Reading(schema, schema.missing_values, Wanted.of(schema, True), [part]))
 
 

@@ -225,8 +225,10 @@ def _text(value: Any) -> str:
     if isinstance(value, datetime) and value.tzinfo is None and value.time() == time():
         value = value.date()
     if isinstance(value, np.floating):
-        value = float(value) if float(value).is_integer() else value
+        value = float(value) if float(value).is_integer() else Decimal(str(value))
     whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+    if isinstance(value, float) and not value.is_integer():
+        value = Decimal(repr(value))  # 0.00001 and 1e-05 are one number
     if isinstance(value, Decimal) and value.is_finite():
         plain = format(value, "f")
         return plain.rstrip("0").rstrip(".") if "." in plain else plain
