@@ -33,7 +33,7 @@ SCHEMA = Schema(
 )
 ROWS: list[tuple[Any, ...]] = [
     (7, 31, "Zürich", 0.0, 1, "1990-01-01", b"\x00"),
-    ("07", None, "007", 10.0, 0, "2009-12-31", None),
+    ("x7", None, "007", 10.0, 0, "2009-12-31", None),
     (7, 99, 7, 9.99, 1, "2000-02-29", "text"),
     ("it's", 0, 'it\'s "odd"', 1, 0, "1999-12-31", 3),
     ("日本", "45", "日本", 0.1, 1, "2001-01-01", None),
@@ -60,7 +60,7 @@ def test_sqlite_in_memory_and_streamed(tmp_path: Path) -> None:
     address = sqlite_of(tmp_path / "a b.db", ROWS)
     assert header(address, SCHEMA.csv) == list(SCHEMA.columns)
     table = read_table(address, SCHEMA)
-    assert table.values["person"].tolist() == ["7", "07", "7", "it's", "日本"]
+    assert table.values["person"].tolist() == ["7", "x7", "7", "it's", "日本"]
     assert table.values["town"].tolist() == [0, 1, 2, 3, 4]
     assert table.values["age"][~table.missing["age"]].tolist() == [31, 99, 0, 45]
     assert table.values["paid"].tolist() == [0.0, 10.0, 9.99, 1.0, 0.1]
@@ -68,6 +68,20 @@ def test_sqlite_in_memory_and_streamed(tmp_path: Path) -> None:
     assert table.units.tolist() == [0, 1, 0, 2, 3]
     for rows in (1, 2, 100):
         same(joined(list(scan(address, SCHEMA, rows=rows))), table)
+
+
+@pytest.mark.parametrize("ids", [[7, "007"], ["007", 7], [5.0, "5.0"], [2.0**53, "x"], [7.0, 7, "7", "x7"]])
+@pytest.mark.parametrize("rows", [1, 100])
+def test_a_person_has_one_name_whatever_its_cells(ids: list[Any], rows: int, tmp_path: Path) -> None:
+    """Wherever in the stream: what one batch holds must fit the ones before it."""
+    address = sqlite_of(tmp_path / "ids.db", [(one, *ROWS[0][1:]) for one in ids for _ in range(2)])
+    if "x7" in ids:
+        assert len({label for part in scan(address, SCHEMA, rows=rows) for label in part.unit_labels}) == 2  # type: ignore[union-attr]
+        return
+    for read in (lambda: read_table(address, SCHEMA), lambda: list(scan(address, SCHEMA, rows=rows))):
+        with pytest.raises(DataError, match="two ways|too large to be exact") as refused:
+            read()
+        assert refused.value.code in ("DPS-D192", "DPS-D125")
 
 
 def test_what_does_not_fit_is_named_by_its_row(tmp_path: Path) -> None:

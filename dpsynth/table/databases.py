@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 
 from dpsynth.addresses import SQLITE, Address
 from dpsynth.errors import DataError, UsageError
+from dpsynth.table.ids import require_one_name, require_one_name_in
 
 BATCH = 1 << 16
 """Rows that are asked for at once."""
@@ -28,9 +30,10 @@ def names_of(address: Address) -> list[str]:
     return _of(address).names()
 
 
-def batches(address: Address, columns: Sequence[str], rows: int = BATCH) -> Iterator[Any]:
-    """Record batches of these columns, about `rows` rows each."""
-    return _of(address).batches(columns, rows)
+def batches(address: Address, columns: Sequence[str], rows: int = BATCH, *, unit: str = "") -> Iterator[Any]:
+    """Record batches of these columns, about `rows` rows each. DataError D192 where the ids of units, in the column `unit`,
+    have types that write one id in two ways."""
+    return _of(address).batches(columns, rows, unit)
 
 
 def _of(address: Address) -> _Sqlite | _Postgres:
@@ -51,13 +54,18 @@ class _Sqlite:
                 raise self._said(problem) from None
             return [name for name, *_ in found.description]
 
-    def batches(self, columns: Sequence[str], rows: int) -> Iterator[Any]:
-        query = f"select {', '.join(map(_quoted, columns))} from {_quoted(self.address.table)}"
+    def batches(self, columns: Sequence[str], rows: int, unit: str) -> Iterator[Any]:
+        query, ids = (
+            f"select {', '.join(map(_quoted, columns))} from {_quoted(self.address.table)}",
+            _Ids(unit),
+        )
         with closing(self._open()) as connection:
             try:
                 cursor = connection.execute(query)
                 while found := cursor.fetchmany(rows):
-                    values = zip(*found, strict=True)
+                    values = list(zip(*found, strict=True))
+                    if unit in columns:
+                        ids.take(values[columns.index(unit)])
                     arrays = [_arrow(cells, name) for cells, name in zip(values, columns, strict=True)]
                     yield pa.record_batch(arrays, names=list(columns))
             except sqlite3.Error as problem:
@@ -78,6 +86,27 @@ class _Sqlite:
         return _unreadable(self.address, type(problem).__name__)
 
 
+class _Ids:
+    """The ids of all batches so far, as far as the next ones must fit them."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._met: dict[str, Any] = {}
+
+    def take(self, cells: Sequence[Any]) -> None:
+        require_one_name_in(self._name, pd.Series([*self._met.values(), *cells], dtype=object))
+        for kind in set(map(type, cells)) - {type(None)}:
+            mine = [cell for cell in cells if type(cell) is kind]
+            self._met.setdefault(kind.__name__, mine[0])
+            if kind is float:
+                self._met["large"] = max(self._met.get("large", 0.0), *(abs(cell) for cell in mine))
+            if kind is str and "odd" not in self._met:
+                try:
+                    require_one_name(self._name, [pa.array([0]), pa.array(mine)])
+                except DataError:
+                    self._met["odd"] = "007"  # some text reads like a number, and is not written like one
+
+
 @dataclass(frozen=True)
 class _Postgres:
     """Streamed by the driver's binary copy."""
@@ -87,7 +116,7 @@ class _Postgres:
     def names(self) -> list[str]:
         return [name for name, _ in self._columns()]
 
-    def batches(self, columns: Sequence[str], rows: int) -> Iterator[Any]:
+    def batches(self, columns: Sequence[str], rows: int, unit: str) -> Iterator[Any]:
         kinds = dict(self._columns())
         chosen = ", ".join(
             _quoted(name) if kinds[name] in _PLAIN else f"{_quoted(name)}::text as {_quoted(name)}"

@@ -73,7 +73,9 @@ def _streams(source: Any, schema: Schema, wanted: Wanted, rows: int) -> Iterator
     types of parquet files into one."""
     address = address_of(source)
     if address is not None:
-        yield _Stream(databases.names_of(address), lambda kept: databases.batches(address, kept, rows))
+        yield _Stream(
+            databases.names_of(address), lambda kept: databases.batches(address, kept, rows, unit=wanted.unit)
+        )
         return
     duckdb = _duckdb()
     if isinstance(source, duckdb.DuckDBPyRelation):

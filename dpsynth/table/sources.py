@@ -98,7 +98,7 @@ def files_of(source: str | os.PathLike[str]) -> list[Path]:
 
 def _from_database(address: Address, wanted: Wanted) -> Iterator[Part]:
     read, first = wanted.check(databases.names_of(address)), 0
-    for batch in databases.batches(address, read):
+    for batch in databases.batches(address, read, unit=wanted.unit):
         columns = {name: pa.chunked_array([batch.column(i)]) for i, name in enumerate(read)}
         yield Part(columns, batch.num_rows, partial(_row_from, first))
         first += batch.num_rows
