@@ -7,6 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from dpsynth.errors import CapacityError, UsageError
+
+MOST_CELLS = 1 << 31
+"""Of one marginal."""
 Clique = tuple[str, ...]
 """Attribute names of a marginal, in the order of its axes."""
 
@@ -58,6 +62,23 @@ class Domain:
     def size(self, clique: Clique | None = None) -> int:
         """Cells of the clique's marginal (of the whole domain without one), an exact integer."""
         return math.prod(self.sizes if clique is None else self.shape(clique))
+
+    def require(self, cliques: Iterable[Clique]) -> None:
+        """Refuse marginals that cannot be counted: UsageError (U188) for an attribute that is named twice or is not there,
+        CapacityError (C111) for more than `MOST_CELLS` cells."""
+        for clique in cliques:
+            if len(set(clique)) != len(clique) or any(attribute not in self for attribute in clique):
+                raise UsageError(
+                    "U188",
+                    f"a marginal of ({', '.join(map(str, clique))}) is none of this table",
+                    "name columns that are modelled, each once",
+                )
+            if self.size(clique) > MOST_CELLS:
+                raise CapacityError(
+                    "C111",
+                    f"the marginal of ({', '.join(clique)}) has {self.size(clique):.3g} cells, more than can be counted",
+                    "declare fewer cells for these columns, or ask for fewer of them at once",
+                )
 
     def index(self, attribute: str) -> int:
         return self.attributes.index(attribute)

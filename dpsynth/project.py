@@ -83,6 +83,8 @@ class WorkloadSpec(Declared):
             raise Fault(
                 "S112", "is neither 'all' nor a list of pairs", "write pairs: [[age, plan], [age, cost]]"
             )
+        if value != "all" and any(one == other for one, other in value):
+            raise Fault("S112", "has a pair of one column", "name two different columns in each pair")
         return value
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dpsynth.domain import Clique
+from dpsynth.errors import UsageError
 
 __all__ = ["TARGET_WEIGHT", "Workload"]
 
@@ -18,6 +19,14 @@ class Workload:
 
     target: str | None = None
     pairs: tuple[Clique, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """UsageError (U189) for a pair that names a column twice."""
+        for pair in self.pairs or ():
+            if len(set(pair)) != len(pair):
+                raise UsageError(
+                    "U189", f"the workload names {pair[0]!r} twice in one pair", "name two different columns"
+                )
 
     def weight(self, clique: Clique) -> float:
         """How much the error of a marginal counts, at least 0; 1 for an ordinary one, 0 for one nobody asked for."""

@@ -66,6 +66,7 @@ def test_everything_is_read(tmp_path: Path) -> None:
         ("[cost]", "[cots]", "S140", "audit.secrets names 'cots'"),
         ("target: plan", "target: pid", "S140", "no modelled column"),
         ("[[age, plan]]", "[[age, plan, cost]]", "S112", "pairs"),
+        ("[[age, plan]]", "[[age, age]]", "S112", "one column"),
         ("rows: 1000", "rows: 0", "S114", "at least 1"),
         ("release:", "constraints: [{never: x}]\nrelease:", "S110", "known: forbid"),
     ],

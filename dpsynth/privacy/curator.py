@@ -103,6 +103,7 @@ class Curator:
         shares = [1.0] * len(cliques) if weights is None else list(weights)
         if not cliques or len(shares) != len(cliques):
             raise ValueError("at least one clique, and one weight for each")
+        self.domain.require(cliques)
         scales = sensitivity.sigmas(cost, self.rows_per_unit, shares)
         self._account.charge(purpose, sensitivity.measure_event(cost, self.rows_per_unit, shares))
         exact = self._exact(cliques)
@@ -264,6 +265,7 @@ def _asked(
     the axes it lacks or has too many, and one unit would move the score once for each."""
     if not estimates:
         raise ValueError("at least one estimate")
+    domain.require(estimates)
     if any(np.shape(estimate) != domain.shape(clique) for clique, estimate in estimates.items()):
         raise ValueError("an estimate has a number for each cell of its clique")
     if not all(np.isfinite(estimate).all() for estimate in estimates.values()):

@@ -16,7 +16,7 @@ from dpsynth.budget import Budget, Cost
 from dpsynth.domain import Domain
 from dpsynth.engines.memory import MemoryEngine
 from dpsynth.entropy import system
-from dpsynth.errors import BudgetError
+from dpsynth.errors import BudgetError, DPSynthError
 from dpsynth.privacy import sensitivity
 from dpsynth.privacy.curator import Curator
 from dpsynth.privacy.events import Charge, DiscreteGaussian, Event, GdpGrant
@@ -165,3 +165,28 @@ def test_threads_cannot_spend_a_grant_twice(monkeypatch: pytest.MonkeyPatch) -> 
     for thread in threads:
         thread.join()
     assert len(taken) == 1
+
+
+WIDE = Domain.of(a=60_000, b=60_000, c=2)
+
+
+@pytest.mark.parametrize(
+    ("clique", "code"),
+    [(("a", "a"), "U188"), (("c", "a", "c"), "U188"), (("a", "d"), "U188"), (("a", "b"), "C111")],
+)
+def test_marginals_that_cannot_be_counted_are_refused_before_the_charge(
+    clique: tuple[str, ...], code: str
+) -> None:
+    """Twice the same column of 60,000 cells were 27 GB, asked for once they were paid for."""
+    records = Records(WIDE, tuple(np.zeros(3, dtype=np.int64) for _ in WIDE.attributes))
+    account = Open()
+    door = Curator(MemoryEngine(records, 1), account, system())
+    for ask in (
+        lambda: door.measure([("c",), clique], LARGE, "x"),
+        lambda: door.select({clique: np.zeros(2)}, LARGE, "x"),
+        lambda: door.errors({clique: np.zeros(2)}, LARGE, "x"),
+    ):
+        with pytest.raises(DPSynthError) as caught:
+            ask()
+        assert caught.value.code == f"DPS-{code}"
+    assert account.events == []
