@@ -96,7 +96,7 @@ class _Ids:
     def take(self, cells: Sequence[Any]) -> None:
         require_one_name_in(self._name, pd.Series([*self._met.values(), *cells], dtype=object))
         for kind in set(map(type, cells)) - {type(None)}:
-            mine = [cell for cell in cells if type(cell) is kind]
+            mine: list[Any] = [cell for cell in cells if type(cell) is kind]
             self._met.setdefault(kind.__name__, mine[0])
             if kind is float:
                 self._met["large"] = max(self._met.get("large", 0.0), *(abs(cell) for cell in mine))
