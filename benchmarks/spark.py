@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 import signal
 import socket
@@ -31,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from benchmarks.large import make
+from benchmarks.large import make, schema_of
 from dpsynth import demo_data
 from dpsynth.schema import Schema
 
@@ -283,17 +282,18 @@ def main() -> None:
     parser.add_argument("--rows", type=float, nargs="+", default=[1e6, 1e7])
     parser.add_argument("--scratch", type=Path)
     parser.add_argument("--master", help="instead of a cluster, such as local[2]: nobody is killed then")
+    parser.add_argument("--each", type=float, help="rows of a person, on average; without: a row is a unit")
+    parser.add_argument("--bound", type=int, default=8, help="with --each: rows of a person that count")
     parser.add_argument("--demo", choices=["whole", "killed"], help="the demo job instead")
     asked = parser.parse_args()
     if asked.demo:
         demo(asked.demo == "killed")
         return
-    sizes = json.loads(asked.domain.read_text())
-    schema = Schema(columns={name: {"type": "integer", "min": 0, "max": n - 1} for name, n in sizes.items()})
+    schema = schema_of(asked.domain, asked.bound if asked.each else None)
     with tempfile.TemporaryDirectory(dir=asked.scratch) as folder:
         files = {int(rows): Path(folder) / f"{int(rows)}.parquet" for rows in asked.rows}
         for rows, file in {5000: Path(folder) / "small.parquet", **files}.items():
-            make(asked.table, rows, file)
+            make(asked.table, rows, file, asked.each)
         compare(files, schema, Path(folder) / "small.parquet", Path(folder), asked.master)
 
 
