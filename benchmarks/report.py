@@ -120,7 +120,7 @@ def summary(sections: Mapping[tuple[str, float], list[Row]]) -> list[str]:
             cells += [number(max(auc)) if auc else "-", *(f"{r:.2f}" for r in ratios(best, peers))]
         else:
             cells += ["-"] * 5
-        lines.append(line([*cells, aim(table, epsilon, best, peers)]))
+        lines.append(line([*cells, aim(table, epsilon, ours, peers)]))
     return lines
 
 
@@ -149,22 +149,36 @@ def ratios(row: Row, peers: Sequence[Row]) -> list[float]:
     return [row.score(n) / min(peer.score(n) for peer in peers) for n in ("two_way", "three_way")]
 
 
-def aim(table: str, epsilon: float, best: Row, peers: Sequence[Row]) -> str:
-    """The aim for this table in words, and whether it is reached."""
+def aim(table: str, epsilon: float, ours: Sequence[Row], peers: Sequence[Row]) -> str:
+    """The aim for this table in words, and whether our best reaches it; errors and AUC are one generator's, if not the
+    best's then another's, which is named."""
+    best = best_of(ours, "two_way")
     found = []
     if (table, epsilon) in AIMS:
-        two, three, auc = AIMS[table, epsilon]
-        found += [
-            verdict(f"{two} / {three}", best.score("two_way") <= two and best.score("three_way") <= three)
-        ]
-        found += [verdict(f"AUC {auc}", (best.scores["auc"] or 0) >= auc)]
+        two, three, auc = wanted = AIMS[table, epsilon]
+        words = f"{two} / {three}, AUC {auc}"
+        found += [next((all_reached(words, r, best) for r in [best, *ours] if reaches(r, *wanted)), None)]
+        if found == [None]:
+            errors = best.score("two_way") <= two and best.score("three_way") <= three
+            found = [verdict(f"{two} / {three}", errors), verdict(f"AUC {auc}", reaches(best, 1.0, 1.0, auc))]
     elif peers:
         every = sum(len(peer.methods) for peer in PEERS.values())
         words = f"ratios {RATIO_AIM} (beside {len(peers)} of {every} peers)"
         found += [verdict(words, max(ratios(best, peers)) <= RATIO_AIM)]
     if best.scores["nist"] is not None and epsilon == 1.0:
         found += [verdict(f"NIST {NIST_AIM}", best.scores["nist"] >= NIST_AIM)]
-    return ", ".join(found) or "-"
+    return ", ".join(filter(None, found)) or "-"
+
+
+def reaches(row: Row, two: float, three: float, auc: float) -> bool:
+    return row.score("two_way") <= two and row.score("three_way") <= three and (row.scores["auc"] or 0) >= auc
+
+
+def all_reached(words: str, row: Row, best: Row) -> str:
+    if row is best:
+        return verdict(words, True)
+    shown = f"{number(row.score('two_way'))} / {number(row.score('three_way'))}, {number(row.scores['auc'])}"
+    return f"{words}: reached by {row.name.removeprefix(f'{OURS} ')} ({shown})"
 
 
 def verdict(words: str, reached: bool) -> str:
