@@ -139,6 +139,8 @@ def _settings(master: str | None) -> dict[str, str]:
         "spark.sql.caseSensitive": "true",
         # what executors keep, send to each other and spill lies on their disks under a key that dies with the session
         "spark.io.encryption.enabled": "true",
+        # the 007 of a folder code=007 is a text as everywhere, not 7
+        "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
     }
     if master is None or master.startswith("local"):
         # the workers are this machine: nothing listens to others

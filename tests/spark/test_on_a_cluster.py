@@ -122,6 +122,16 @@ def test_persons_are_those_of_memory_wherever_their_rows_are(kind: str, tmp_path
         assert rows_of(kept) == rows_of(table.take(rows))
 
 
+def test_a_table_in_folders(spark: Any, tmp_path: Path) -> None:
+    """Those of a lake: the value of a column is in the name of a folder."""
+    frame = people().assign(town="elsewhere")
+    frame.loc[::2, "town"] = "007"
+    there = spark.createDataFrame(pa.Table.from_pandas(typed(frame), preserve_index=False))
+    there.repartition(2).write.partitionBy("town").parquet(str(tmp_path / "lake"))
+    _, memory = in_memory(frame, schema_of(True))
+    _same_counts(on_cluster(f"file://{tmp_path}/lake", schema_of(True), spark), memory)
+
+
 def _same_counts(there: SparkIntake, memory: Any) -> None:
     merges = {"born": np.arange(20) // 5}
     for one, other in (
