@@ -279,6 +279,16 @@ def test_parquet_files_without_a_value_in_a_column_fit_the_others(tmp_path: Path
     assert table.missing["n"].tolist() == [False, False, True, True]
 
 
+def test_times_of_day_of_any_width_are_one_column(tmp_path: Path) -> None:
+    for number, kind in enumerate((pa.time32("ms"), pa.time64("us"), pa.time64("ns"))):
+        milliseconds = pa.array([0, 59_999, 86_399_999], pa.int32()).cast(pa.time32("ms"))
+        pq.write_table(pa.table({"at": milliseconds.cast(kind)}), tmp_path / f"{number}.parquet")
+    declared = Schema(columns={"at": {"type": "time", "cells": 24}})  # type: ignore[dict-item]
+    streamed, table = joined(list(scan(tmp_path, declared))), read_table(tmp_path, declared)
+    assert len(table) == 9
+    np.testing.assert_array_equal(streamed.values["at"], table.values["at"])
+
+
 def test_csv_files_are_read_by_their_own_headers(tmp_path: Path) -> None:
     """DuckDB alone would read the columns of all of them by the places that they have in the first."""
     texts = ["who,n\n5,1\n6,1\n", "n,who\n2,5\n2,6\n"]

@@ -52,6 +52,8 @@ def _family(kind: Any) -> str:
         return "number"
     if pa.types.is_timestamp(kind):
         return "day or moment" if kind.tz is None else "moment of a time zone"
+    if pa.types.is_time(kind):
+        return "time of day"
     return "day or moment" if pa.types.is_date(kind) else kind_of_ids(kind)
 
 
