@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ import numpy as np
 
 from benchmarks.large import make, schema_of
 from dpsynth import demo_data
+from dpsynth.model import FittedModel
 from dpsynth.schema import Schema
 
 HOST = "127.0.0.1"
@@ -273,6 +275,22 @@ def demo(kill: bool) -> None:
         print(f"demo on the cluster{how}: {words}")
 
 
+def sampled(model: Path, rows: list[int], master: str | None) -> None:
+    """Synthetic rows by the executors, into a folder of parquet files."""
+    from dpsynth.spark_output import write_sample
+    from dpsynth.spark_session import session
+
+    with cluster() if master is None else nullcontext(Cluster(master)) as there:
+        opened, loaded = session(there.master), FittedModel.load(model)
+        print("| rows | CPU-s | wall s | on the disk, MB |\n|---|---|---|---|")
+        for many in [100_000, *rows]:  # the first loads the executors' Python
+            with tempfile.TemporaryDirectory() as folder:
+                out = Path(folder) / "rows"
+                _, took = timed(partial(write_sample, loaded, many, out, opened, seed=1))
+                size = sum(file.stat().st_size for file in out.iterdir()) / 1e6
+                print(f"| {many:,} | {took.cpu:.1f} | {took.wall:.1f} | {size:,.0f} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -285,7 +303,11 @@ def main() -> None:
     parser.add_argument("--each", type=float, help="rows of a person, on average; without: a row is a unit")
     parser.add_argument("--bound", type=int, default=8, help="with --each: rows of a person that count")
     parser.add_argument("--demo", choices=["whole", "killed"], help="the demo job instead")
+    parser.add_argument("--sample", type=Path, metavar="MODEL", help="--rows synthetic rows of it instead")
     asked = parser.parse_args()
+    if asked.sample:
+        sampled(asked.sample, [int(rows) for rows in asked.rows], asked.master)
+        return
     if asked.demo:
         demo(asked.demo == "killed")
         return
