@@ -63,14 +63,13 @@ class Column:
 
     def _no_room(self, error: OSError) -> CapacityError:
         why = "the disk is full" if is_full(error) else error.strerror or "it cannot be written to"
-        fix = "free some space, or set TMPDIR to a folder on a larger disk"
-        if error.errno == errno.EMFILE:  # a file for each column
-            fix = "allow more open files, with ulimit -n 4096"
+        # a file for each column
+        more = "allow more open files with ulimit -n 4096, or " if error.errno == errno.EMFILE else ""
         spent = "what was reserved stays spent" if self._paid else "nothing was spent"
         return CapacityError(
             "C170",
             f"no room for the encoded rows in {self._folder or tempfile.gettempdir()} ({why})",
-            f"{fix}; {spent}",
+            f"{more}free some space, or set TMPDIR to a folder on a larger disk; {spent}",
         )
 
     def __len__(self) -> int:
