@@ -26,7 +26,7 @@ Maker = Callable[[], Any]
 
 def boosted(categorical: Sequence[bool], seed: int) -> Maker:
     """Boosted trees for classes."""
-    return lambda: HistGradientBoostingClassifier(**_boosting(categorical, seed))
+    return lambda: _Classifier(**_boosting(categorical, seed))
 
 
 def classifiers(categorical: Sequence[bool], seed: int) -> list[tuple[str, Maker]]:
@@ -44,7 +44,7 @@ def classifiers(categorical: Sequence[bool], seed: int) -> list[tuple[str, Maker
 def regressors(categorical: Sequence[bool], seed: int) -> list[tuple[str, Maker]]:
     """Names and makers; `categorical` says which features hold categories."""
     return [
-        ("boosted trees", lambda: HistGradientBoostingRegressor(**_boosting(categorical, seed))),
+        ("boosted trees", lambda: _Regressor(**_boosting(categorical, seed))),
         ("random forest", lambda: RandomForestRegressor(**_forest(seed))),
         ("linear regression", lambda: make_pipeline(_linear_features(categorical), Ridge())),
     ]
@@ -57,6 +57,26 @@ class _Logistic(LogisticRegression):  # type: ignore[misc]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             return super().fit(x, y, sample_weight)
+
+
+def _some_value(x: Any) -> Any:
+    """Features without any value get one, the same in all rows: there is no threshold to be found in them."""
+    empty = np.isnan(x).all(axis=0)
+    return np.where(empty, 0.0, x) if empty.any() else x
+
+
+class _Classifier(HistGradientBoostingClassifier):  # type: ignore[misc]
+    """Takes features of which the rows it learns from have no value."""
+
+    def fit(self, x: Any, y: Any, sample_weight: Any = None) -> Any:
+        return super().fit(_some_value(x), y, sample_weight)
+
+
+class _Regressor(HistGradientBoostingRegressor):  # type: ignore[misc]
+    """Takes features of which the rows it learns from have no value."""
+
+    def fit(self, x: Any, y: Any, sample_weight: Any = None) -> Any:
+        return super().fit(_some_value(x), y, sample_weight)
 
 
 def _boosting(categorical: Sequence[bool], seed: int) -> dict[str, Any]:

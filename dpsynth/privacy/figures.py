@@ -68,6 +68,8 @@ def buy(
     `shares[column]`: share of the synthetic rows in each cell; `total`: the released number of real rows. Raises
     BudgetError, before anything is counted, when the charge was not reserved.
     """
+    # a figure is checked against the whole number that stands beside it: of few rows its fraction would show
+    total = float(max(1, round(total)))
     estimates: dict[Clique, NDArray[np.float64]] = {
         (column,): shares[column] * total for column in purchase.columns
     }

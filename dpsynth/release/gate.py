@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dpsynth.budget import Budget
+from dpsynth.budget import MIN_EPSILON, Budget
 from dpsynth.constraints_declared import MAPS
 from dpsynth.discovery import BOUNDS, VALUES
 from dpsynth.errors import AuditError
@@ -116,12 +116,17 @@ def judge(
     """All rules. `suite`: the attack suite's result as JSON. `standing`: of the ledger now; without it, the model's run
     was the last."""
     certificate = receipt.certificate
-    cost = Budget(certificate.epsilon, certificate.delta)
+    cost = _spent(certificate.epsilon, certificate.delta)
     before = before_spending(schema, human, policy, cost, receipt.promise)
     after = [] if policy is None else policies.after_attacks(policy.rules, suite)
     learnt = _learnt(schema, [charge.purpose for charge in receipt.charges])
     account = _account(receipt, standing or Standing.alone(receipt))
     return Gate((*before.checks, *learnt, *account, _attacked(suite), *after), policy)
+
+
+def _spent(epsilon: float, delta: float) -> Budget:
+    """What a run has come to. One at the least epsilon that may be asked for stays a little below it."""
+    return Budget(max(epsilon, MIN_EPSILON), delta)
 
 
 def _learnt(schema: Schema, charged: Sequence[str]) -> list[Check]:
@@ -184,7 +189,7 @@ def restated(stated: Mapping[str, Any], schema: Schema, privacy: Mapping[str, An
     human = ReleaseFields.from_json(privacy["human"])
     organisation, promise = stated["organisation"], privacy["ledger"]["promise"]
     policy = None if organisation is None else Policy.from_json(organisation)
-    cost = Budget(privacy["guarantee"]["epsilon"], privacy["guarantee"]["delta"])
+    cost = _spent(privacy["guarantee"]["epsilon"], privacy["guarantee"]["delta"])
     before = before_spending(schema, human, policy, cost, None if promise is None else Budget(**promise))
     learnt = _learnt(schema, [charge["purpose"] for charge in privacy["charges"]])
     failed = [check.words for check in (*before.checks, *learnt) if not check.passed]

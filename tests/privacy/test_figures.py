@@ -191,3 +191,13 @@ def test_a_stated_figure_is_checked_against_its_charge() -> None:
     ):
         with pytest.raises(ValueError):
             check(figures_, charges)
+
+
+@pytest.mark.parametrize("total", [0.2, 1.4, 49.5, 210.47])
+def test_figures_of_few_rows_read_back(total: float) -> None:
+    """The spread follows from the whole number of rows that is published, not from its fraction."""
+    purchase = wanted()
+    found = buy(door(rows(1), Diary()), purchase, SHARES, total)
+    event = purchase.charge.event
+    assert isinstance(event, DiscreteGaussian)
+    check(found, [(PURPOSE, {"sigma": event.sigma, "count": event.count})])

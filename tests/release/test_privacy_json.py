@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from release_parts import HUMAN, Parts
 
 from dpsynth import release
+from dpsynth.budget import MIN_EPSILON
 from dpsynth.privacy import accounting, events
 from dpsynth.privacy.events import BoundedRange, Composed, DiscreteGaussian, DpSgd, ZcdpGrant
 from dpsynth.release.facts import trade_off_points
@@ -129,3 +131,11 @@ def test_human_fields_come_from_a_mapping_and_are_never_invented() -> None:
 
 def parts_columns() -> list[str]:
     return ["age", "cost", "plan", "ill"]
+
+
+def test_a_run_at_the_least_epsilon_that_may_be_asked_for_can_be_released(parts: Parts) -> None:
+    """Its certificate lies a little below: that is no promise of noise only, made after the charge."""
+    certificate = replace(parts.model.receipt.certificate, epsilon=0.99 * MIN_EPSILON)
+    receipt = replace(parts.model.receipt, certificate=certificate)
+    gate = judge(parts.model.schema, HUMAN, receipt, parts.suite)
+    assert gate.passed
