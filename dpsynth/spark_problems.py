@@ -80,6 +80,14 @@ def _differing(kind: str) -> DPSynthError:
     )
 
 
+def _unknown_type(kind: str) -> DPSynthError:
+    return DataError(
+        "D188",
+        f"a column of the parquet files has a type that Spark cannot read ({kind})",
+        "write moments in microseconds and times of day as texts, or leave the column out; engine: duckdb reads them",
+    )
+
+
 def _not_installed(kind: str) -> DPSynthError:
     return UsageError(
         "U284",
@@ -111,6 +119,7 @@ _KNOWN = (
         ),
         _gone,
     ),
+    (("PARQUET_TYPE_",), _unknown_type),
     (
         (
             "FAILED_READ_FILE",
@@ -119,7 +128,6 @@ _KNOWN = (
             "is not a Parquet file",
             "SchemaColumnConvertNotSupported",
             "PARQUET_COLUMN_DATA_TYPE_MISMATCH",
-            "PARQUET_TYPE",
             "UNABLE_TO_INFER_SCHEMA",
         ),
         _differing,

@@ -146,6 +146,7 @@ Py4JJavaError.__module__ = "py4j.protocol"
         ("[FAILED_READ_FILE.FILE_NOT_EXIST] file Ann 47", "D181"),
         ("[MALFORMED_RECORD_IN_PARSING.WITHOUT_SUGGESTION] Malformed records Ann 47", "D182"),
         ("[FAILED_READ_FILE.PARQUET_COLUMN_DATA_TYPE_MISMATCH] Ann 47", "D183"),
+        ("[PARQUET_TYPE_ILLEGAL] Illegal Parquet type: INT64 (TIMESTAMP(NANOS,false)) Ann 47", "D188"),
         ("ModuleNotFoundError: No module named 'dpsynth' Ann 47", "U284"),
         ("whatever else Ann 47", "D185"),
     ],
