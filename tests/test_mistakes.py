@@ -24,7 +24,7 @@ from example import PROJECT, SECRET, small_table
 from typer.testing import CliRunner, Result
 
 from dpsynth.cli.app import app
-from dpsynth.cli.interrupts import keep_interrupts
+from dpsynth.cli.interrupts import end_as_interrupted, keep_interrupts
 from dpsynth.privacy.ledger import Ledger
 
 RUNNER = CliRunner()
@@ -379,6 +379,29 @@ def test_an_interrupt_that_python_cannot_raise_is_not_lost() -> None:
     process.start()
     assert answers.get(timeout=60) == "interrupted"
     process.join()
+
+
+def _ended(answers: Any) -> None:
+    end_as_interrupted()
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except KeyboardInterrupt:
+        answers.put("interrupted")
+    child = os.fork()
+    if not child:
+        time.sleep(30)
+        os._exit(0)
+    os.kill(child, signal.SIGTERM)
+    answers.put(os.WTERMSIG(os.waitpid(child, 0)[1]))
+
+
+def test_a_request_to_end_is_an_interrupt_and_ends_children_at_once() -> None:
+    answers = FORK.Queue()
+    process = FORK.Process(target=_ended, args=(answers,))
+    process.start()
+    assert answers.get(timeout=60) == "interrupted"
+    assert answers.get(timeout=60) == signal.SIGTERM
+    process.join(60)
 
 
 def test_the_next_run_works_after_a_kill(quick: Path) -> None:

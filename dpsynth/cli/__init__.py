@@ -12,9 +12,10 @@ def main() -> None:
     try:
         # Loading takes seconds, in which an impatient user may press Ctrl-C: no traceback then either.
         from dpsynth.cli.app import app
-        from dpsynth.cli.interrupts import keep_interrupts
+        from dpsynth.cli.interrupts import end_as_interrupted, keep_interrupts
 
         keep_interrupts()
+        end_as_interrupted()
         app()
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; nothing was started\n")
