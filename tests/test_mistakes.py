@@ -765,6 +765,10 @@ def test_ctrl_c_while_loading(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
         cli.main()
     assert caught.value.code == 130
     assert "interrupted" in capsys.readouterr().err
+    monkeypatch.undo()
+    monkeypatch.setattr("dpsynth.cli.lazily.import_module", stop)
+    result = dpsynth("run", "project.yaml")
+    assert (result.exit_code, result.stderr) == (130, "interrupted; nothing was started\n")
 
 
 def test_the_json_schema_of_the_project_file() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -11,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from dpsynth.cli.common import verb
+from dpsynth.cli.common import INTERRUPTED, verb
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,13 @@ def group(verbs: Mapping[str, Verb], **options: Any) -> typer.Typer:
 def _command(name: str, module: str) -> Any:
     """The verb itself."""
     alone = typer.Typer(rich_markup_mode=None, add_completion=False)
-    alone.command(name=name)(verb(getattr(import_module(f"dpsynth.cli.{module}"), name)))
+    try:
+        own = getattr(import_module(f"dpsynth.cli.{module}"), name)
+    except KeyboardInterrupt:
+        # it takes a second, and whoever calls this ends without a word
+        sys.stderr.write("interrupted; nothing was started\n")
+        raise typer.Exit(INTERRUPTED) from None
+    alone.command(name=name)(verb(own))
     return get_command(alone)
 
 
