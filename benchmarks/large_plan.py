@@ -21,20 +21,26 @@ def table(rows: float, machines: int, cores: int = CORES) -> str:
     lines = [HEAD.format(cores=cores)]
     for step, cost in costs().items():
         each = rows * cost / 1e6 / machines
-        lines.append(f"| {step} | {cost:.2g} | {each:,.0f} | {each / cores:.2g} |")
+        lines.append(f"| {step} | {cost:.2g} | {each:,.0f} | {_short(each / cores)} |")
     return "\n".join(lines)
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.2g}"
 
 
 def costs() -> dict[str, float]:
     """Microseconds of a row, by step."""
     large = (HERE / "large.md").read_text(encoding="utf-8")
     alone, persons = (_of_large(part) for part in large.split("## Where people have several rows"))
-    spark = _of_spark((HERE / "spark.md").read_text(encoding="utf-8"))
+    rows, met = (HERE / "spark.md").read_text(encoding="utf-8").split("## Where people have several rows")
+    spark = _of_spark(rows)
     return {
         "read, check, encode, split, write (DuckDB, a row a person)": alone[0],
-        "the same with 5 rows a person, brought together": persons[0],
+        "with 5 rows a person, which are brought together": persons[0],
         "one pass over all pairs of 14 columns": alone[1],
         "the same on Spark, a row a person: read, check, encode, split": spark["reading"],
+        "with 5 rows a person": _of_spark(met)["reading"],
         "one pass over all pairs and 20 triples on Spark": spark["again"],
     }
 

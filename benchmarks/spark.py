@@ -21,11 +21,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -33,6 +34,7 @@ import numpy as np
 
 from benchmarks.large import make, schema_of
 from dpsynth import demo_data
+from dpsynth.entropy import Stream
 from dpsynth.model import FittedModel
 from dpsynth.schema import Schema
 
@@ -171,6 +173,14 @@ def cliques_of(schema: Schema) -> list[tuple[str, ...]]:
     """All pairs, and twenty triples."""
     names = schema.domain.attributes
     return [*itertools.combinations(names, 2), *itertools.islice(itertools.combinations(names, 3), 20)]
+
+
+def one_choice() -> Any:
+    """The same secret choices for both engines: which rows of a person count is chosen by a key, new for each run."""
+    found = ExitStack()
+    for where in ("stream_intake", "spark_intake"):
+        found.enter_context(patch(f"dpsynth.privacy.{where}.system", lambda: Stream.for_tests(b"benchmark")))
+    return found
 
 
 def with_duckdb(file: Path, schema: Schema, scratch: Path) -> dict[str, Any]:
@@ -312,7 +322,7 @@ def main() -> None:
         demo(asked.demo == "killed")
         return
     schema = schema_of(asked.domain, asked.bound if asked.each else None)
-    with tempfile.TemporaryDirectory(dir=asked.scratch) as folder:
+    with tempfile.TemporaryDirectory(dir=asked.scratch) as folder, one_choice():
         files = {int(rows): Path(folder) / f"{int(rows)}.parquet" for rows in asked.rows}
         for rows, file in {5000: Path(folder) / "small.parquet", **files}.items():
             make(asked.table, rows, file, asked.each)
