@@ -79,9 +79,27 @@ def test_a_person_has_one_name_whatever_its_cells(ids: list[Any], rows: int, tmp
         assert len({label for part in scan(address, SCHEMA, rows=rows) for label in part.unit_labels}) == 2  # type: ignore[union-attr]
         return
     for read in (lambda: read_table(address, SCHEMA), lambda: list(scan(address, SCHEMA, rows=rows))):
-        with pytest.raises(DataError, match="two ways|too large to be exact") as refused:
+        with pytest.raises(DataError, match=r"two ways|too large to be exact") as refused:
             read()
         assert refused.value.code in ("DPS-D192", "DPS-D125")
+
+
+@pytest.mark.parametrize(
+    "ids", [[1e-05, "0.00001", "x"], ["x", 1e-05, 1e-05, "0.00001"], [1e-05, 1e-05, "x", 1e-05]]
+)
+@pytest.mark.parametrize("rows", [1, 2, 100])
+def test_a_fraction_has_one_name_beside_texts_and_alone(ids: list[Any], rows: int, tmp_path: Path) -> None:
+    address = sqlite_of(tmp_path / "ids.db", [(one, *ROWS[0][1:]) for one in ids])
+    streamed = scan(address, SCHEMA, rows=rows)
+    for parts in ([read_table(address, SCHEMA)], streamed):
+        assert {label for part in parts for label in part.unit_labels} == {"0.00001", "x"}  # type: ignore[union-attr]
+
+
+def test_texts_that_once_were_floats_are_refused(tmp_path: Path) -> None:
+    address = sqlite_of(tmp_path / "ids.db", [(one, *ROWS[0][1:]) for one in ("1e-05", "0.00001")])
+    for read in (lambda: read_table(address, SCHEMA), lambda: list(scan(address, SCHEMA))):
+        with pytest.raises(DataError, match="with an exponent"):
+            read()
 
 
 def test_what_does_not_fit_is_named_by_its_row(tmp_path: Path) -> None:

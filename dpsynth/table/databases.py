@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +102,8 @@ class _Ids:
             self._met.setdefault(kind.__name__, mine[0])
             if kind is float:
                 self._met["large"] = max(self._met.get("large", 0.0), *(abs(cell) for cell in mine))
+            if kind is str:
+                require_one_name(self._name, [pa.array(mine)])
             if kind is str and "odd" not in self._met:
                 try:
                     require_one_name(self._name, [pa.array([0]), pa.array(mine)])
@@ -172,8 +176,11 @@ def _arrow(cells: Sequence[Any], name: str) -> Any:
 
 
 def _text(value: Any) -> str:
-    """A whole float as the integer it is: among texts too, 1.0 and 1 are one id and one category."""
+    """A whole float as the integer it is, and a fraction written out, as in a batch of floats alone: among texts too, 1.0
+    and 1 are one id, and so are 1e-05 and 0.00001."""
     whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+    if isinstance(value, float) and not value.is_integer() and math.isfinite(value):
+        return format(Decimal(repr(value)), "f")
     return str(int(value)) if whole else str(value)
 
 

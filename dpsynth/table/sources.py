@@ -230,6 +230,6 @@ def _text(value: Any) -> str:
     if isinstance(value, float) and not value.is_integer():
         value = Decimal(repr(value))  # 0.00001 and 1e-05 are one number
     if isinstance(value, Decimal) and value.is_finite():
-        plain = format(value, "f")
+        plain = format(value, "f") if value else "0"  # of which decimals have a negative one
         return plain.rstrip("0").rstrip(".") if "." in plain else plain
     return str(int(value)) if whole else str(value)
