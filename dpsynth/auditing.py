@@ -14,6 +14,9 @@ import numpy as np
 import attacks
 from attacks.drawing import drawings
 from dpsynth import evaluation
+from dpsynth.constraints import Rules
+from dpsynth.constraints.sequences import Sequences
+from dpsynth.constraints.totals import Totals
 from dpsynth.errors import AuditError, UsageError
 from dpsynth.model import FittedModel
 from dpsynth.privacy.intake import Intake
@@ -232,9 +235,10 @@ def _share(private: Private, model: FittedModel) -> float:
 
 
 def require_releasable(ledger: Ledger, model: FittedModel, synthetic: Table, audit: Audit) -> int:
-    """Refuse a blocked model, one that this ledger did not pay for, and rows that no audit of it has seen.
+    """Refuse a blocked model, one that this ledger did not pay for, and rows that no audit of it has seen, or that break a
+    rule.
 
-    Returns how many samples were audited. AuditError A320 to A322, A324. The other rules are the policy gate's.
+    Returns how many samples were audited. AuditError A320 to A322, A324, A325. The other rules are the policy gate's.
     """
     why = ledger.blocked(model.id)
     if why is not None:
@@ -256,6 +260,7 @@ def require_releasable(ledger: Ledger, model: FittedModel, synthetic: Table, aud
         raise AuditError(
             "A322", "the ledger knows no such audit of these rows", "run dpsynth audit with this ledger"
         )
+    _require_rules(synthetic, model.schema)
     return sum(entry.samples for entry in entries)
 
 
@@ -269,4 +274,15 @@ def _require_paid(ledger: Ledger, model: FittedModel) -> None:
             "A324",
             f"this ledger did not pay for this model: its receipt's {wrong[0]} is not in the ledger",
             "name the ledger that the model was fitted under; an altered model needs a new fit",
+        )
+
+
+def _require_rules(synthetic: Table, schema: Schema) -> None:
+    """AuditError A325 for rows whose bundle would fail its verification once the ledger says that it is out."""
+    broken = {*Rules.of(schema).broken(synthetic), *Sequences.of(schema).broken(synthetic)}
+    for number in sorted(broken | {*Totals.of(schema).broken(synthetic)}):
+        raise AuditError(
+            "A325",
+            f"the rows break constraint {number} ({schema.constraints[number - 1].words}); nothing was released",
+            "a release keeps every declared rule: draw rows that do, without --without-rule",
         )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dpsynth.errors import CapacityError, DPSynthError, UsageError, is_full
+from dpsynth.errors import AuditError, CapacityError, DPSynthError, UsageError, is_full
 from dpsynth.model import FittedModel
 
 ROOM = 4 << 20
@@ -60,14 +60,15 @@ class UnfinishedRun:
 
     @contextmanager
     def told(self) -> Iterator[None]:
-        """What goes wrong inside says where the model is that was paid for, and how to go on with it."""
+        """What goes wrong inside says where the model is that was paid for, and how to go on with it; not where the attacks
+        or the gate refuse: rows are not drawn until they are let through."""
         try:
             yield
         except DPSynthError as error:
-            if (model := self.folder / MODEL).exists():
+            if not isinstance(error, AuditError) and (model := self.folder / MODEL).exists():
                 error.add(
-                    f"the model that was paid for is in {model}: go on with dpsynth sample (--without-rule N leaves out "
-                    "a rule of the project), audit and release"
+                    f"the model that was paid for is in {model}: go on with dpsynth sample, audit and release "
+                    "(sample --without-rule N leaves out a rule of the project; such rows stay inside)"
                 )
             raise
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from dpsynth import load
 from dpsynth.cli.app import app
-from dpsynth.errors import DataError, UsageError
+from dpsynth.errors import AuditError, DataError, UsageError
 from dpsynth.model.drawing import Finishing
 from dpsynth.model.relaxing import without_rules
 from dpsynth.privacy.ledger import Ledger
@@ -113,7 +113,31 @@ def test_a_model_is_drawn_from_without_a_rule(project: Path) -> None:
     assert (found["a"] + found["b"] + found["c"] > found["limit"]).any()
     kept = load(model).sample(300, np.random.default_rng(1))
     assert (kept["a"] + kept["b"] + kept["c"] <= kept["limit"]).all()
+    findings, before = project.parent / "audit.json", load(model).id
+    told = ("--model", model, "--project", project, "--synthetic", rows, "--out", findings)
+    assert dpsynth("audit", *told).exit_code == 0
+    release = ("release", model, "--synthetic", rows, "--audit", findings, "--project", project)
+    done = dpsynth(*release, "-o", project.parent / "out")
+    assert (done.exit_code, done.stderr.count("DPS-A325")) == (6, 1)
+    assert not (project.parent / "out").exists()
+    assert not [e for e in Ledger.load(project.parent / "l.ledger").entries if e.kind == "release"]
+    assert load(model).id == before
     assert without_rules(load(model), ()).id == load(model).id
     with pytest.raises(UsageError, match="no rule 2: it has 1"):
         without_rules(load(model), [2])
     assert dpsynth("sample", "--schema", project, "-o", "x.csv", "--without-rule", 1).exit_code == 2
+
+
+def test_rows_are_not_drawn_until_the_attacks_let_them_through(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def blocked(*_: object, **__: object) -> Any:
+        raise AuditError(
+            "A320", "the model is blocked for good: VIOLATION; nothing was released", "find the fault"
+        )
+
+    monkeypatch.setattr("dpsynth.pipeline.release_rows", blocked)
+    said = dpsynth("run", project, "-o", project.parent / "out")
+    assert said.exit_code == 6
+    [line] = [line for line in said.stderr.splitlines() if line.startswith("DPS-")]
+    assert "dpsynth sample" not in line
