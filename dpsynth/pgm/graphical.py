@@ -102,11 +102,12 @@ class GraphicalModel:
     def marginal(self, clique: Clique) -> Floats:
         """Expected counts, shape ``domain.shape(clique)``, summing to `total`; any clique, axes as given.
 
-        Exact: summed from a table that holds the clique, else by eliminating all other variables. Raises
-        CapacityError when that would take more than `MAX_QUERY_CELLS`.
+        Exact: summed from a table that holds the clique, else by eliminating all other variables. CapacityError
+        when that would take more than `MAX_QUERY_CELLS`, UsageError for a clique that is none of the domain.
         """
         if not clique:
             return np.array(self.total)
+        self.domain.require([clique])
         leaf = self._holder(clique)
         if leaf is None:
             return self._outside(clique)

@@ -76,10 +76,12 @@ class MixtureModel:
     def marginal(self, clique: Clique) -> Floats:
         """Expected counts, shape ``domain.shape(clique)``, summing to `total`; any clique, axes as given.
 
-        Exact: one matrix product over components. Raises CapacityError for more than `MAX_QUERY_CELLS` cells.
+        Exact: one matrix product over components. Raises CapacityError for more than `MAX_QUERY_CELLS` cells,
+        UsageError for a clique that is none of the domain.
         """
         if not clique:
             return np.array(self.total)
+        self.domain.require([clique])
         cells = self.domain.size(clique)
         if cells > MAX_QUERY_CELLS:
             raise CapacityError(

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpsynth.domain import Domain
-from dpsynth.errors import CapacityError
-from dpsynth.pgm import GraphicalModel, graphical
+from dpsynth.errors import CapacityError, UsageError
+from dpsynth.pgm import GraphicalModel, MixtureModel, graphical
 from dpsynth.pgm.contraction import Inference
 from dpsynth.pgm.graphical import plan_for
 from dpsynth.pgm.logspace import log_product
@@ -212,3 +212,14 @@ def test_approximate_marginals_are_close_and_always_the_same(shape: str) -> None
         assert np.abs(found[clique] - exact).sum() < 0.08 * model.total
         if any(set(clique) <= set(c) for c in cliques):
             np.testing.assert_array_equal(found[clique], exact)
+
+
+@pytest.mark.parametrize("clique", [("a", "a"), ("a", "nobody")])
+def test_a_clique_that_is_none_is_said(clique: tuple[str, ...]) -> None:
+    domain = Domain.from_sizes({"a": 2, "b": 3})
+    mixture = MixtureModel(
+        domain, 10.0, np.ones(1), {a: np.full((1, domain[a]), 1 / domain[a]) for a in "ab"}
+    )
+    for model in (GraphicalModel(domain, 10.0, {("a", "b"): np.zeros((2, 3))}), mixture):
+        with pytest.raises(UsageError, match="U188"):
+            model.marginal(clique)
