@@ -42,17 +42,15 @@ def check_purposes(stated: Mapping[str, Any], schema: Schema, same_build: bool) 
     """
     found = [_kinds(charge["purpose"], from_json(charge["event"])) for charge in stated["charges"]]
     searched = list(takewhile(lambda one: one[0] in SEARCHES and one[1] == (_SEARCHED,), found))
-    rest, missing = (
-        found[len(searched) :],
-        Counter(schema.paid_for) - Counter([MAPS, *(p for p, _ in searched)]),
-    )
+    rest = found[len(searched) :]
+    told = Counter(p for p, _ in searched) == Counter(p for p in schema.paid_for if p != MAPS)
     method, targets = stated["model"]["method"], (None, *schema.modelled)
     known: set[tuple[str, frozenset[str]]] = set()
     for target in targets:
         planned = _planned(schema, method, target)
         if planned is None:
             break
-        if rest in (planned, [*planned, _published(schema)]) and not missing:
+        if rest in (planned, [*planned, _published(schema)]) and told:
             return ""
         known |= {_loosely(one) for one in [*planned, _published(schema), *searched]}
     strange = [one[0] for one in found if _loosely(one) not in known]

@@ -65,6 +65,10 @@ def test_maps_and_searches_come_before_it() -> None:
     assert check_purposes(found, schema, same_build=True) == ""
     found["charges"].pop(0)
     assert "number or order" in check_purposes(found, schema, same_build=True)
+    found["charges"] = [stated(asked, "tree", None)["charges"][0]] * 2 + found[
+        "charges"
+    ]  # the schema has one answer
+    assert "number or order" in check_purposes(found, schema, same_build=True)
     told: list[Json] = [{"functional": {"city": "job"}}]
     open_maps = Schema(columns=COLUMNS, unit=UNIT, constraints=told)
     cities_of = {"x": "A", "y": "B", "z": "C"}
