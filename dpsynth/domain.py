@@ -64,21 +64,25 @@ class Domain:
         return math.prod(self.sizes if clique is None else self.shape(clique))
 
     def require(self, cliques: Iterable[Clique]) -> None:
-        """Refuse marginals that cannot be counted: UsageError (U188) for an attribute that is named twice or is not there,
-        CapacityError (C111) for more than `MOST_CELLS` cells."""
+        """Refuse marginals that cannot be counted: UsageError (U188) as `require_named`, CapacityError (C111) for more than
+        `MOST_CELLS` cells."""
         for clique in cliques:
-            if len(set(clique)) != len(clique) or any(attribute not in self for attribute in clique):
-                raise UsageError(
-                    "U188",
-                    f"a marginal of ({', '.join(map(str, clique))}) is none of this table",
-                    "name columns that are modelled, each once",
-                )
+            self.require_named(clique)
             if self.size(clique) > MOST_CELLS:
                 raise CapacityError(
                     "C111",
                     f"the marginal of ({', '.join(clique)}) has {self.size(clique):.3g} cells, more than can be counted",
                     "declare fewer cells for these columns, or ask for fewer of them at once",
                 )
+
+    def require_named(self, clique: Clique) -> None:
+        """UsageError (U188) for an attribute that is named twice or is not there."""
+        if len(set(clique)) != len(clique) or any(attribute not in self for attribute in clique):
+            raise UsageError(
+                "U188",
+                f"a marginal of ({', '.join(map(str, clique))}) is none of this table",
+                "name columns that are modelled, each once",
+            )
 
     def index(self, attribute: str) -> int:
         return self.attributes.index(attribute)

@@ -107,7 +107,7 @@ class GraphicalModel:
         """
         if not clique:
             return np.array(self.total)
-        self.domain.require([clique])
+        self.domain.require_named(clique)
         leaf = self._holder(clique)
         if leaf is None:
             return self._outside(clique)

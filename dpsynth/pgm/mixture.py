@@ -81,7 +81,7 @@ class MixtureModel:
         """
         if not clique:
             return np.array(self.total)
-        self.domain.require([clique])
+        self.domain.require_named(clique)
         cells = self.domain.size(clique)
         if cells > MAX_QUERY_CELLS:
             raise CapacityError(
