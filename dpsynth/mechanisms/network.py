@@ -32,6 +32,7 @@ from dpsynth.mechanisms import coarse, labelling, oneway
 from dpsynth.mechanisms.adaptive import candidates
 from dpsynth.mechanisms.base import Fit, Mixed, Task
 from dpsynth.pgm import MergedMixture, MixtureModel
+from dpsynth.pgm.following import followed
 from dpsynth.pgm.merged import within_shares
 from dpsynth.pgm.problem import combine, estimate_total
 from dpsynth.privacy import rounds, sensitivity
@@ -175,9 +176,10 @@ class _State:
         self._found += found
 
     def train(self, number: int, progress: Progress) -> None:
-        """Explain all that was measured so far; `number`: how often there was a training before."""
+        """Explain all that was measured so far, smoothed along orders; `number`: how often there was a training before."""
         targets = combine(self._domain, self._found, self._merges)
         self._total = estimate_total(targets)
+        ordered = order.after(self._task.in_order, self._merges)
         if self._training is None:
             impossible = Impossible.of(self._domain, self._task.zeros, self._merges)
             target = self._task.workload.target
@@ -188,14 +190,16 @@ class _State:
                 COMPONENTS,
                 target,
                 impossible,
-                order.after(self._task.in_order, self._merges),
+                ordered,
             )
         self._training.total = self._total
         work = multiplications(self._domain, [t.clique for t in targets], COMPONENTS)
         steps = STEPS[number]
         affordable = max(1, int(WORK * steps / sum(STEPS) / work))
         schedule = Schedule(min(steps, affordable), RATES[number], self._pull)
-        self._training.train(targets, schedule, progress)
+        aims = followed(self._domain, targets, ordered, self._total)
+        smooth = [replace(target, values=aim) for target, aim in zip(targets, aims, strict=True)]
+        self._training.train(smooth, schedule, progress)
 
     def relabel(self, door: Curator, cost: Cost, noise: float) -> None:
         """The target drawn again by its own model, for this cost."""
