@@ -179,3 +179,27 @@ def test_texts_that_only_look_like_that_are_read(ids: list[Any]) -> None:
     schema = Schema(columns=SCHEMA.columns, unit={**SCHEMA.unit.model_dump(), "missing": "own"})
     frame = pd.DataFrame({"who": pd.Series(ids, dtype=object), "ok": True})
     assert len(_names([read_table(frame, schema)])) == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "refused"),
+    [
+        ("7.0\n8.0", "7\n9", True), ("7.00\nNA", "7\n-", True), ("7\n7.0", "8\n9", True),
+        ("7.0\n7.1", "7.5\n9.0", False), ("7.0\nx", "7\n9", False), ("007\n7", "8\n9", False),
+    ],
+)  # fmt: skip
+def test_a_file_whose_ids_were_floats_once_is_refused_beside_others(
+    one: str, other: str, refused: bool, tmp_path: Path
+) -> None:
+    own = SCHEMA.unit.model_dump(exclude_unset=True) | {"missing": "own"}
+    schema = Schema(columns=dict(SCHEMA.columns), unit=own, missing_values=["NA", "-"])
+    for name, ids in (("a", one), ("b", other)):
+        (tmp_path / f"{name}.csv").write_text("who,ok\n" + "".join(f"{id},true\n" for id in ids.split("\n")))
+    files = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    for read in (lambda: [read_table(files, schema)], lambda: list(scan(files, schema, rows=1))):
+        if not refused:
+            assert sum(map(len, read())) == 4
+            continue
+        with pytest.raises(DataError, match=r"such as 7 and 7\.0") as caught:
+            read()
+        assert caught.value.code == "DPS-D192"

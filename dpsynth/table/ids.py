@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import datetime
 import decimal
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ _EXACT = 2**53
 _NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 _EXPONENT = r"^[+-]?[0-9](?:\.[0-9]+)?[eE][+-][0-9]+$"
 """As programs write floats; without a sign in the exponent it may be a text of letters and digits."""
+_WHOLE, _POINTED = r"^[+-]?[0-9]+$", r"^[+-]?[0-9]+\.0+$"
 _WRITTEN = r"^(?:0|-?[1-9][0-9]*|-?(?:0|[1-9][0-9]*)\.[0-9]*[1-9])$"
 
 
@@ -116,6 +118,35 @@ def _require_written_out(name: str, column: Any) -> None:
         return
     if pc.all(pc.or_(pc.match_substring_regex(trimmed, _NUMBER), pc.equal(trimmed, ""))).as_py():
         raise _two_names(name, "numbers with an exponent, such as 1e-05 for 0.00001")
+
+
+@dataclass
+class Spellings:
+    """How whole numbers are written in a column of ids that is read part by part. `blank`: texts that are no id."""
+
+    name: str
+    blank: Sequence[str]
+    _met: set[str] = field(default_factory=set)
+
+    def take(self, column: Any) -> None:
+        """Refuse texts that are all numbers, some of them whole ones with a fraction of zeros and some without: a program
+        that took the ids of one file for floats has written it. DataError D192. Texts may mean 7 and 7.0 as two ids where
+        there are others that are no numbers."""
+        texts = unpacked(column)
+        if "other" in self._met or not is_text(texts.type):
+            return
+        if _WHOLE in self._met and not pc.any(pc.match_substring(texts, ".0")).as_py():
+            return  # most parts: nothing more could be learnt from them
+        trimmed = pc.utf8_trim_whitespace(texts)
+        blank = pc.is_in(trimmed, pa.array(["", *self.blank], trimmed.type))
+        if not pc.all(pc.or_(pc.match_substring_regex(trimmed, _NUMBER), blank)).as_py():
+            self._met.add("other")
+            return
+        for form in (_WHOLE, _POINTED):
+            if form not in self._met and pc.any(pc.match_substring_regex(trimmed, form)).as_py():
+                self._met.add(form)
+        if len(self._met) > 1:
+            raise _two_names(self.name, "texts such as 7 and 7.0")
 
 
 def require_one_name_in(name: str, objects: Any) -> None:

@@ -17,7 +17,7 @@ from dpsynth.ruled import RuledColumn
 from dpsynth.schema import Schema
 from dpsynth.table.coerce import Style, coerce, missing_mask, unpacked
 from dpsynth.table.core import Array, Table
-from dpsynth.table.ids import id_texts, require_one_name
+from dpsynth.table.ids import Spellings, id_texts, require_one_name
 from dpsynth.table.misfit import DoesNotFit, Misfit
 from dpsynth.table.parts import Part, Wanted
 from dpsynth.table.ruled import ruled_values
@@ -36,10 +36,12 @@ def read_table(
     return _table(_Reading.of(source, schema, missing_values, require_unit))
 
 
-def table_of(part: Part, schema: Schema) -> Table:
-    """One part of a larger source as a checked table; errors as `read_table`."""
-    if schema.unit.column in part.columns:
-        require_one_name(str(schema.unit.column), [part.columns[str(schema.unit.column)]])
+def table_of(part: Part, schema: Schema, spellings: Spellings | None = None) -> Table:
+    """One part of a larger source as a checked table; errors as `read_table`. `spellings`: of ids of the parts before."""
+    unit = str(schema.unit.column)
+    if unit in part.columns:
+        require_one_name(unit, [part.columns[unit]])
+        (spellings or Spellings(unit, schema.missing_values)).take(part.columns[unit])
     return _table(_Reading(schema, schema.missing_values, Wanted.of(schema, True), [part]))
 
 
@@ -115,6 +117,10 @@ class _Reading:
         found, unit = list(parts(source, schema.csv, wanted)), schema.unit.column
         if unit is not None and _has(found, unit) and address_of(source) is None:
             require_one_name(unit, (part.columns[unit] for part in found))
+        if unit is not None and _has(found, unit):
+            spellings = Spellings(unit, markers)
+            for part in found:
+                spellings.take(part.columns[unit])
         return cls(schema, markers, wanted, found)
 
     def columns(self) -> tuple[dict[str, Array], dict[str, NDArray[np.bool_]], list[Failure]]:

@@ -18,6 +18,7 @@ from dpsynth.table import databases
 from dpsynth.table.alike import WAY_OUT, differing, kinds_in, runs
 from dpsynth.table.core import Table
 from dpsynth.table.csv_source import read_header
+from dpsynth.table.ids import Spellings
 from dpsynth.table.parts import Part, Wanted
 from dpsynth.table.reading import table_of
 from dpsynth.table.sources import files_of, is_csv, is_parquet
@@ -48,11 +49,12 @@ def scan(source: Any, schema: Schema, *, rows: int = BATCH) -> Iterator[Table]:
     C171 when DuckDB runs out of disk or memory.
     """
     wanted, first = Wanted.of(schema, require_unit=True), 0
+    spellings = Spellings(str(schema.unit.column), schema.missing_values)
     for stream in _streams(source, schema, wanted, rows):
         kept = wanted.check(stream.names)
         for batch in stream.read(kept):
             columns = {name: pa.chunked_array([batch.column(i)]) for i, name in enumerate(kept)}
-            yield table_of(Part(columns, batch.num_rows, _place(first), stream.form), schema)
+            yield table_of(Part(columns, batch.num_rows, _place(first), stream.form), schema, spellings)
             first += batch.num_rows
     if not first:
         raise DataError("D130", "the table has no rows", "is it the right one?")
