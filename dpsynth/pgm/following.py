@@ -24,6 +24,9 @@ SMOOTH = 0.5
 LEAST_CELLS = 4
 """Shorter orders are left as they are."""
 
+MOST_CELLS = 1 << 18
+"""So are larger tables: smoothing takes some sixty times their memory, and whoever can pay for them hardly sees noise."""
+
 
 def followed(
     domain: Domain, targets: Sequence[Target], ordered: Mapping[str, int], total: float
@@ -41,7 +44,8 @@ def _followed(
     lengths = [ordered.get(attribute, 0) for attribute in target.clique]
     axis = int(np.argmax(lengths))
     first, variance = lengths[axis], float(target.variance.flat[0])
-    if len(lengths) < 2 or first < LEAST_CELLS or not np.allclose(target.variance, variance):
+    too_few_or_many = len(lengths) < 2 or first < LEAST_CELLS or target.values.size > MOST_CELLS
+    if too_few_or_many or not np.allclose(target.variance, variance):
         return target.values
     independent = np.array(total)
     for attribute in target.clique:

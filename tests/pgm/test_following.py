@@ -72,6 +72,12 @@ def test_cells_behind_the_order_and_unequal_noise_are_left_alone() -> None:
     np.testing.assert_array_equal(followed(DOMAIN, targets, {"a": 60}, truth.sum())[-1], seen)
 
 
+def test_a_table_of_very_many_cells_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    targets, seen = tables(sloping(), 0)
+    monkeypatch.setattr(following, "MOST_CELLS", seen.size - 1)
+    np.testing.assert_array_equal(followed(DOMAIN, targets, {"a": 60}, float(seen.sum()))[-1], seen)
+
+
 def test_the_measured_table_itself_is_not_changed() -> None:
     targets, seen = tables(sloping(), 0)
     before = seen.copy()
