@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
-from dpsynth import load
+from dpsynth import fit, load
 from dpsynth.cli.app import app
 from dpsynth.errors import AuditError, DataError, UsageError
 from dpsynth.model.drawing import Finishing
 from dpsynth.model.relaxing import without_rules
 from dpsynth.privacy.ledger import Ledger
+from dpsynth.project import Project
 
 PROJECT = """version: 1
 data:
@@ -141,3 +142,21 @@ def test_rows_are_not_drawn_until_the_attacks_let_them_through(
     assert said.exit_code == 6
     [line] = [line for line in said.stderr.splitlines() if line.startswith("DPS-")]
     assert "dpsynth sample" not in line
+
+
+def test_a_program_is_told_the_doubt_before_it_pays(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stopped(Exception):
+        pass
+
+    order: list[str] = []
+
+    def reserved(*_: object, **__: object) -> Any:
+        order.append("reserved")
+        raise Stopped
+
+    monkeypatch.setattr("dpsynth.synthesis.LOG.warning", lambda _, doubt: order.append(doubt))
+    monkeypatch.setattr(Ledger, "reserve", reserved)
+    schema = Project.load(project).schema
+    with pytest.raises(Stopped):
+        fit(project.parent / "rows.csv", schema, method="independent", epsilon=1.0, delta=1e-6)
+    assert [one.split(":")[0] for one in order] == [DOUBT, "reserved"]

@@ -203,3 +203,21 @@ def test_a_file_whose_ids_were_floats_once_is_refused_beside_others(
         with pytest.raises(DataError, match=r"such as 7 and 7\.0") as caught:
             read()
         assert caught.value.code == "DPS-D192"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (pa.array([0.1], pa.float32()), pa.array([0.1])),
+        (pa.array([dt.time(1)], pa.time32("ms")), pa.array([dt.time(1)], pa.time64("us"))),
+    ],
+)
+def test_streamed_files_whose_ids_have_several_widths_are_refused(
+    one: Any, other: Any, tmp_path: Path
+) -> None:
+    """What may differ in a column that has cells would give one person two names here."""
+    for name, ids in (("a", one), ("b", other)):
+        pq.write_table(pa.table({"who": ids, "ok": [True]}), tmp_path / f"{name}.parquet")
+    with pytest.raises(DataError, match="column 'who' has several types") as refused:
+        list(scan([tmp_path / "a.parquet", tmp_path / "b.parquet"], SCHEMA))
+    assert refused.value.code == "DPS-D129"

@@ -102,6 +102,18 @@ def test_rare_units_are_found_and_ids_have_digits_for_no_more() -> None:
     assert table.values["limit"].min() >= 700
 
 
+def test_missing_values_come_along_with_the_units_that_have_them() -> None:
+    """Whose limit is missing is bound by no sum, and takes the place of some."""
+    declared = schema(700)
+    columns = {n: c.model_dump(exclude_unset=True) for n, c in declared.columns.items()}
+    columns |= {"limit": {**columns["limit"], "missing": True}}
+    unit, rules = declared.unit.model_dump(), [{"sum": "a + b + c <= limit"}]
+    table = drawn(Schema(columns=columns, unit=unit, constraints=rules), 400)
+    gone = table.missing["limit"]
+    assert 0 < gone.sum() < len(gone)
+    assert (table.values["limit"][~gone] >= 700).all()
+
+
 def test_such_units_are_doubted_and_no_size_is_refused() -> None:
     assert [doubt.split(":")[0] for doubt in rehearse(schema(500))] == [
         "some units, drawn from the schema alone, cannot keep the rules"
