@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from dpsynth import fit, load
+from dpsynth.auditing import Audit, require_releasable
 from dpsynth.cli.app import app
 from dpsynth.errors import AuditError, DataError, UsageError
 from dpsynth.model.drawing import Finishing
@@ -123,6 +124,13 @@ def test_a_model_is_drawn_from_without_a_rule(project: Path) -> None:
     assert not (project.parent / "out").exists()
     assert not [e for e in Ledger.load(project.parent / "l.ledger").entries if e.kind == "release"]
     assert load(model).id == before
+    free = without_rules(load(model), [1])
+    assert load(model).releasable
+    assert not free.releasable  # else its other id would be a way around a block
+    account = Ledger.load(project.parent / "l.ledger")
+    one = free.sample_table(5, np.random.default_rng(0))
+    with pytest.raises(AuditError, match="did not pay for this model"):
+        require_releasable(account, free, one, Audit.load(findings))
     assert without_rules(load(model), ()).id == load(model).id
     with pytest.raises(UsageError, match="no rule 2: it has 1"):
         without_rules(load(model), [2])

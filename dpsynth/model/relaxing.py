@@ -11,7 +11,8 @@ from dpsynth.model.fitted import FittedModel
 
 def without_rules(model: FittedModel, numbers: Collection[int]) -> FittedModel:
     """The same model, whose rows need not keep the rules of these numbers, counted from 1 in the order of the project file.
-    What a rule made impossible in the fit stays so. It is a model of its own, with another id. Costs nothing.
+    What a rule made impossible in the fit stays so. Costs nothing. It is for use inside: under its other id it would be a
+    way around a block of the model, so that it cannot be released.
 
     Raises UsageError (U277) for a number of no rule.
     """
@@ -26,4 +27,5 @@ def without_rules(model: FittedModel, numbers: Collection[int]) -> FittedModel:
                 "count the constraints of the project file from 1",
             )
     kept = tuple(rule for number, rule in enumerate(rules, 1) if number not in numbers)
-    return replace(model, schema=model.schema.model_copy(update={"constraints": kept}))
+    schema = model.schema.model_copy(update={"constraints": kept})
+    return replace(model, schema=schema, receipt=replace(model.receipt, releasable=False))
