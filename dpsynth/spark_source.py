@@ -221,12 +221,12 @@ def _alike(paths: Sequence[str], wanted: Wanted, schema: Schema) -> list[list[st
 
 
 def _require_alike_there(frame: Any, session: Any) -> None:
-    """Each file by its own footer. Columns whose value is in the name of a folder (``year=2026``) are not in the files."""
+    """Each file by its own footer. Columns whose value is in the name of a folder (``year=2026``) may be missing there."""
     files = frame.inputFiles()
     expected = {field.name: field.dataType for field in frame.schema}
     for file in files if len(files) > 1 else ():
         found = {field.name: field.dataType for field in session.read.parquet(file).schema}
-        inside = {name: kind for name, kind in expected.items() if f"/{name}=" not in file}
+        inside = {name: kind for name, kind in expected.items() if name in found or f"/{name}=" not in file}
         if any(found.get(name) != kind for name, kind in inside.items()):
             raise _differs(f"{file.rsplit('/', 1)[-1]} has other columns or types than the others")
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from clustered import on_cluster, rows_of, run_there
 from example import PROJECT, SECRET, small_table
@@ -130,6 +131,15 @@ def test_a_table_in_folders(spark: Any, tmp_path: Path) -> None:
     there.repartition(2).write.partitionBy("town").parquet(str(tmp_path / "lake"))
     _, memory = in_memory(frame, schema_of(True))
     _same_counts(on_cluster(f"file://{tmp_path}/lake", schema_of(True), spark), memory)
+
+
+def test_a_folder_above_that_is_called_like_a_column_excuses_no_type(spark: Any, tmp_path: Path) -> None:
+    root = tmp_path / "sex=both" / "lake"
+    for year, sex in ((2025, ["a", "b"]), (2026, [1, 2])):
+        (root / f"year={year}").mkdir(parents=True)
+        pq.write_table(pa.table({"sex": sex}), root / f"year={year}" / "part.parquet")
+    with pytest.raises(DataError, match="other columns or types"):
+        on_cluster(f"file://{root}", schema_of(True), spark)
 
 
 def _same_counts(there: SparkIntake, memory: Any) -> None:
