@@ -28,7 +28,7 @@ from benchmarks.peers.setup import DEFAULT, GANS, interpreter
 from benchmarks.peers.task import Task
 from benchmarks.runs import HERE, QUIET
 from benchmarks.scores import score
-from benchmarks.tables import TABLES, Table
+from benchmarks.tables import Table, add_options
 
 LIBRARY = "smartnoise_gan"
 
@@ -55,9 +55,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--tables", nargs="+", default=list(TABLES), choices=TABLES)
-    parser.add_argument("--epsilon", nargs="+", type=float, default=[1.0, 3.0, 10.0])
+    add_options(parser, [1.0, 3.0, 10.0])
     parser.add_argument("--seeds", type=int, default=3, help="runs of ours")
     parser.add_argument("--peers", nargs="*", default=[], choices=GANS[LIBRARY].methods)
     parser.add_argument(

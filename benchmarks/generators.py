@@ -20,7 +20,7 @@ from pathlib import Path
 from benchmarks.peers.setup import DEFAULT, PEERS
 from benchmarks.report import report
 from benchmarks.runs import OURS, Generator, Results, Run, Setting, result
-from benchmarks.tables import TABLES, Table
+from benchmarks.tables import TABLES, Table, add_options
 from dpsynth.mechanisms import METHODS
 
 
@@ -39,9 +39,7 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the real tables")
-    parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
-    parser.add_argument("--epsilon", nargs="+", type=float, default=[1.0, 0.1, 10.0])
+    add_options(parser, [1.0, 0.1, 10.0])
     parser.add_argument(
         "--generators", nargs="+", default=["all"], help="all, ours, peers, mbi, 'mbi mst', ..."
     )

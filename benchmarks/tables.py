@@ -6,9 +6,10 @@ sees codes 0, 1, ... and the size of each column; whether a column is ordered is
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -161,3 +162,10 @@ TABLES: Mapping[str, Callable[[Path], Table]] = {
     "national2019": national,
     "bank_marketing": bank,
 }
+
+
+def add_options(parser: argparse.ArgumentParser, epsilon: Sequence[float]) -> None:
+    """Which tables, where they are, and at which epsilons; `epsilon` unless told."""
+    parser.add_argument("--data", type=Path, required=True, help="folder of the real tables")
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
+    parser.add_argument("--epsilon", nargs="+", type=float, default=list(epsilon))

@@ -19,7 +19,7 @@ import pandas as pd
 
 from benchmarks.runs import DELTA
 from benchmarks.scores import marginal_error, trained_auc
-from benchmarks.tables import TABLES, Codes, Table
+from benchmarks.tables import TABLES, Codes, Table, add_options
 from dpsynth import Schema, fit
 from dpsynth.model import FittedModel
 from dpsynth.model.thinning import thinned_batches
@@ -52,9 +52,7 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the real tables")
-    parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
-    parser.add_argument("--epsilon", nargs="+", type=float, default=[1.0, 10.0])
+    add_options(parser, [1.0, 10.0])
     parser.add_argument("--fits", type=int, default=3)
     parser.add_argument("--write", type=Path, help="also write the table here")
     return parser.parse_args()

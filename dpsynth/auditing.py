@@ -14,8 +14,7 @@ import numpy as np
 import attacks
 from attacks.drawing import drawings
 from dpsynth import evaluation
-from dpsynth.constraints import Rules
-from dpsynth.constraints.sequences import Sequences
+from dpsynth.constraints.sequences import broken_rows
 from dpsynth.constraints.totals import Totals
 from dpsynth.errors import AuditError, UsageError
 from dpsynth.model import FittedModel
@@ -279,8 +278,7 @@ def _require_paid(ledger: Ledger, model: FittedModel) -> None:
 
 def _require_rules(synthetic: Table, schema: Schema) -> None:
     """AuditError A325 for rows whose bundle would fail its verification once the ledger says that it is out."""
-    broken = {*Rules.of(schema).broken(synthetic), *Sequences.of(schema).broken(synthetic)}
-    for number in sorted(broken | {*Totals.of(schema).broken(synthetic)}):
+    for number in sorted({*broken_rows(synthetic, schema), *Totals.of(schema).broken(synthetic)}):
         raise AuditError(
             "A325",
             f"the rows break constraint {number} ({schema.constraints[number - 1].words}); nothing was released",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dpsynth.columns import BooleanColumn, CategoryColumn, IntegerColumn, Modelled, value_cells
 from dpsynth.constraints import Rules, classes_of, structural_zeros
-from dpsynth.constraints.sequences import Sequences
+from dpsynth.constraints.sequences import broken_rows
 from dpsynth.domain import Clique
 from dpsynth.errors import DataError, SchemaError
 from dpsynth.measurement import Measurement
@@ -110,7 +110,6 @@ class BrokenBySource:
 
 def broken_by_source(table: Table, source: Source, schema: Schema) -> list[BrokenBySource]:
     """The constraints that the rows of `source`, read as `table`, break. Totals are about the synthetic table alone."""
-    found = {**Rules.of(schema).broken(table), **Sequences.of(schema).broken(table)}
     return [
         BrokenBySource(
             number,
@@ -118,7 +117,7 @@ def broken_by_source(table: Table, source: Source, schema: Schema) -> list[Broke
             len(rows),
             named_places(source, schema, rows.tolist()),
         )
-        for number, rows in sorted(found.items())
+        for number, rows in broken_rows(table, schema).items()
     ]
 
 

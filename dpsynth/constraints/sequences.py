@@ -267,3 +267,9 @@ def put(table: Table, axis: Axis, steps: Index, rows: NDArray[Any]) -> NDArray[A
     values = table.values[axis.name].copy()
     values[rows] = exact.astype(values.dtype)
     return values
+
+
+def broken_rows(table: Table, schema: Schema) -> dict[int, Index]:
+    """The rows of a table that knows its units, counted from 0, that break each constraint on rows or on those of a unit, by
+    its number, in order."""
+    return dict(sorted({**Rules.of(schema).broken(table), **Sequences.of(schema).broken(table)}.items()))

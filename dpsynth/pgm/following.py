@@ -25,7 +25,7 @@ LEAST_CELLS = 4
 """Shorter orders are left as they are."""
 
 MOST_CELLS = 1 << 18
-"""So are larger tables: smoothing takes some sixty times their memory, and whoever can pay for them hardly sees noise."""
+"""So are larger tables: smoothing takes some fifty times their memory, and whoever can pay for them hardly sees noise."""
 
 
 def followed(

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dpsynth.consistency import files as measured
-from dpsynth.constraints import Rules
-from dpsynth.constraints.sequences import Sequences
+from dpsynth.constraints.sequences import broken_rows
 from dpsynth.constraints.totals import Totals
 from dpsynth.encoding import Encoding
 from dpsynth.errors import DataError, DPSynthError, VerifyError
@@ -277,8 +276,7 @@ def _check_data(path: Path, schema: Schema) -> Records:
         if list(header(path, schema.csv)) != schema.written:
             raise VerifyError("V114", f"{path.name} has other columns than schema.yaml", "get another copy")
         table = read_table(path, _strict(schema), require_unit=False)
-        broken = {**Rules.of(schema).broken(table), **Sequences.of(schema).broken(table)}
-        for number, rows in sorted(broken.items()):
+        for number, rows in broken_rows(table, schema).items():
             raise VerifyError(
                 "V138", f"{len(rows)} rows of {path.name} break constraint {number}", "get another copy"
             )
