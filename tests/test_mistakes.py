@@ -387,10 +387,13 @@ def _ended(answers: Any) -> None:
         signal.raise_signal(signal.SIGTERM)
     except KeyboardInterrupt:
         answers.put("interrupted")
+    reader, writer = os.pipe()
     child = os.fork()
     if not child:
+        os.write(writer, b"!")  # a signal before that is lost: a new process forgets those that wait
         time.sleep(30)
         os._exit(0)
+    os.read(reader, 1)
     os.kill(child, signal.SIGTERM)
     answers.put(os.WTERMSIG(os.waitpid(child, 0)[1]))
 
